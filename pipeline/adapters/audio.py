@@ -1,0 +1,275 @@
+"""Samples to bytes and back, and what is measured on the way: for renderers, screens and `verify`.
+
+Samples are float32 arrays of shape (num_frames, num_channels), full scale being [-1, 1]. FLAC, WAV and MP3 encode to
+the same bytes for the same samples and library; Ogg (Vorbis, Opus) does not, since libogg numbers its streams by
+chance, and is therefore not offered. soundfile and numpy are imported inside the functions: this module is imported
+to validate manifests.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.contracts.render import AudioFacts
+from pipeline.values.units import LUFS, Hertz, Seconds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Samples = npt.NDArray[np.float32]
+    Spectrum = npt.NDArray[np.complex128]
+
+AudioExtension = Literal["flac", "wav", "mp3"]
+
+SILENCE_LUFS: LUFS = -70.0
+"""The absolute gate of BS.1770-4: anything quieter counts as silence, and silence is reported as this."""
+
+_MP3_QUALITY = 0.5
+"""libsndfile's compression level with a constant bit rate: the middle of what the sample rate allows."""
+
+
+def encode_audio(samples: Samples, sample_rate: Hertz, extension: AudioExtension | str = "flac") -> bytes:
+    """Encode samples, clipping what lies outside [-1, 1].
+
+    Args:
+        samples: (num_frames, num_channels), or (num_frames,) for one channel.
+        sample_rate: MP3 takes 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz only.
+        extension: ``flac`` and ``wav`` (both 16 bit, exact) or ``mp3`` (lossy, constant bit rate).
+
+    Raises:
+        ValueError: no frames, more than 8 channels, a sample that is not finite, an extension that is not offered, or
+            a sample rate that the format does not take.
+    """
+    import numpy as np
+    import soundfile
+
+    frames = _as_frames(samples)
+    if extension not in ("flac", "wav", "mp3"):
+        raise ValueError(f"audio format {extension!r} is not offered; use flac, wav or mp3")
+    # Rounded here and not by libsndfile, so that every format holds the same integers.
+    integers = np.round(np.clip(frames, -1.0, 1.0) * 32767.0).astype(np.int16)
+    buffer = io.BytesIO()
+    try:
+        if extension == "mp3":
+            soundfile.write(
+                buffer,
+                integers,
+                sample_rate,
+                format="MP3",
+                subtype="MPEG_LAYER_III",
+                compression_level=_MP3_QUALITY,
+                bitrate_mode="CONSTANT",
+            )
+        else:
+            soundfile.write(buffer, integers, sample_rate, format=extension.upper(), subtype="PCM_16")
+    except (soundfile.SoundFileError, TypeError) as exc:
+        raise ValueError(
+            f"cannot encode {frames.shape[0]} frames of {frames.shape[1]} channels at {sample_rate} Hz as {extension}: "
+            f"{exc}"
+        ) from exc
+    return buffer.getvalue()
+
+
+def decode_audio(data: bytes) -> tuple[Samples, Hertz]:
+    """Decode a whole FLAC, WAV, MP3 or Ogg file.
+
+    Returns:
+        Samples of shape (num_frames, num_channels) and the sample rate. There may be no frames.
+
+    Raises:
+        ValueError: the bytes are no audio that libsndfile reads. They may come from anywhere.
+    """
+    import numpy as np
+    import soundfile
+
+    try:
+        samples, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, TypeError, ValueError) as exc:
+        raise ValueError(f"{len(data)} bytes beginning {data[:8]!r} cannot be decoded as audio: {exc}") from exc
+    return np.asarray(samples, dtype=np.float32), int(sample_rate)
+
+
+def measure_audio(samples: Samples, sample_rate: Hertz) -> AudioFacts:
+    """State what a row of the corpus states beside the bytes.
+
+    Args:
+        samples: (num_frames, num_channels), or (num_frames,) for one channel.
+
+    Raises:
+        ValueError: no frames, more than 8 channels, or a sample that is not finite.
+    """
+    import numpy as np
+
+    frames = _as_frames(samples)
+    return AudioFacts(
+        duration=frames.shape[0] / sample_rate,
+        sample_rate=sample_rate,
+        channels=frames.shape[1],
+        peak=round(float(np.max(np.abs(frames))), 6),
+        rms=round(math.sqrt(float(np.mean(np.square(frames, dtype=np.float64)))), 6),
+    )
+
+
+def encode_and_measure(samples: Samples, sample_rate: Hertz, extension: str) -> tuple[bytes, AudioFacts]:
+    """Encode, decode again and measure that: the facts are those that a reader of the bytes will find.
+
+    Raises:
+        ValueError: as :func:`encode_audio`.
+    """
+    data = encode_audio(samples, sample_rate, extension)
+    heard, heard_rate = decode_audio(data)
+    return data, measure_audio(heard, heard_rate)
+
+
+def measure_loudness(samples: Samples, sample_rate: Hertz) -> LUFS:
+    """Integrated loudness after ITU-R BS.1770-4, at least :data:`SILENCE_LUFS`.
+
+    K-weighting, blocks of 0.4 s every 0.1 s, an absolute gate at -70 LUFS and a relative one 10 LU under what passed
+    the first. All channels weigh 1.0 (the standard's 1.41 is for surround channels). A clip shorter than a block is
+    measured as one block.
+
+    Args:
+        samples: (num_frames, num_channels), or (num_frames,) for one channel.
+        sample_rate: 8,000 Hz at least; under that the shelf of the filter lies over half the rate.
+    """
+    import numpy as np
+
+    weighted = _weight_by_hearing(_as_frames(samples), sample_rate)
+    energies = np.concatenate([[0.0], np.cumsum(np.sum(np.square(weighted), axis=1))])
+    block = min(round(0.4 * sample_rate), weighted.shape[0])
+    starts = np.arange(0, weighted.shape[0] - block + 1, max(1, round(0.1 * sample_rate)))
+    powers = (energies[starts + block] - energies[starts]) / block
+    powers = powers[powers > _power_of(SILENCE_LUFS)]
+    if powers.size == 0:
+        return SILENCE_LUFS
+    powers = powers[powers > float(np.mean(powers)) / 10.0]
+    return _loudness_of(float(np.mean(powers)))
+
+
+def set_loudness(samples: Samples, sample_rate: Hertz, target: LUFS, peak_ceiling: float = 0.891) -> Samples:
+    """Scale to a loudness, or to the peak ceiling where that is reached first.
+
+    gain = min(10^((target - loudness) / 20), peak_ceiling / peak); one gain for the clip, so nothing is compressed or
+    clipped. Silence is returned as it is.
+
+    Args:
+        peak_ceiling: Largest absolute sample allowed; 0.891 is -1 dBFS (sample peak, not oversampled true peak).
+    """
+    import numpy as np
+
+    frames = _as_frames(samples)
+    loudness = measure_loudness(frames, sample_rate)
+    peak = float(np.max(np.abs(frames)))
+    if loudness <= SILENCE_LUFS or peak <= 0.0:
+        return frames
+    gain = min(10.0 ** ((target - loudness) / 20.0), peak_ceiling / peak)
+    return np.asarray(frames * np.float32(gain), dtype=np.float32)
+
+
+def fade_ends(samples: Samples, sample_rate: Hertz, fade: Seconds = 0.005) -> Samples:
+    """Fade in and out along half a cosine, so that a cut or a join does not click."""
+    import numpy as np
+
+    frames = _as_frames(samples).copy()
+    num_faded = min(round(fade * sample_rate), frames.shape[0] // 2)
+    if num_faded < 1:
+        return frames
+    ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(num_faded) + 0.5) / num_faded)).astype(np.float32)[:, None]
+    frames[:num_faded] *= ramp
+    frames[-num_faded:] *= ramp[::-1]
+    return frames
+
+
+def trim_silence(
+    samples: Samples, sample_rate: Hertz, keep: Seconds = 0.08, threshold_below_peak: float = 45.0
+) -> Samples:
+    """Cut silence at both ends, then leave exactly ``keep`` seconds of it there.
+
+    A frame of 10 ms is silent where its largest sample lies ``threshold_below_peak`` decibels under the clip's
+    largest. Room tone that is there is kept; zeros are added where there was less than ``keep``.
+
+    Returns:
+        (num_frames, num_channels); no frames at all where the whole clip is zeros.
+    """
+    import numpy as np
+
+    frames = _as_frames(samples)
+    loudest = np.max(np.abs(frames), axis=1)
+    peak = float(np.max(loudest))
+    if peak <= 0.0:
+        return frames[:0]
+    heard = np.flatnonzero(loudest > peak * 10.0 ** (-threshold_below_peak / 20.0))
+    window, num_kept = max(1, sample_rate // 100), round(keep * sample_rate)
+    first = int(heard[0]) // window * window - num_kept
+    last = (int(heard[-1]) // window + 1) * window + num_kept
+    inside = frames[max(0, first) : min(frames.shape[0], last)]
+    before, after = max(0, -first), max(0, last - frames.shape[0])
+    return np.pad(inside, ((before, after), (0, 0)))
+
+
+def _as_frames(samples: Samples) -> Samples:
+    import numpy as np
+
+    frames = np.asarray(samples, dtype=np.float32)
+    if frames.ndim == 1:
+        frames = frames[:, None]
+    if frames.ndim != 2 or frames.shape[0] == 0 or not 1 <= frames.shape[1] <= 8:
+        raise ValueError(
+            f"audio samples have shape {np.shape(samples)}, must be (num_frames, num_channels) with 1 to 8 channels"
+        )
+    if not bool(np.isfinite(frames).all()):
+        raise ValueError(f"audio of {frames.shape[0]} frames holds samples that are not finite")
+    return frames
+
+
+def _weight_by_hearing(frames: Samples, sample_rate: Hertz) -> npt.NDArray[np.float64]:
+    """Apply the K-weighting of BS.1770-4 through the frequency domain.
+
+    The zeros appended (half a second) outlast the filter's ring, so this equals the recursive filter to rounding.
+    """
+    import numpy as np
+
+    num_frames = frames.shape[0]
+    size = 1 << (num_frames + sample_rate // 2 - 1).bit_length()
+    spectrum = np.fft.rfft(frames.astype(np.float64), n=size, axis=0)
+    weights = _hearing_response(size, sample_rate)
+    return np.fft.irfft(spectrum * weights[:, None], n=size, axis=0)[:num_frames]
+
+
+def _hearing_response(size: int, sample_rate: Hertz) -> Spectrum:
+    """Frequency response of K-weighting: a high shelf (the head), then a high-pass (revised low-frequency B curve).
+
+    The standard prints coefficients for 48 kHz only. The analogue parameters behind them, from which those of any
+    other rate follow by the bilinear transform, are those of B. De Man, "Evaluation of implementations of the EBU
+    R128 loudness measurement" (2018), as in libebur128.
+    """
+    import numpy as np
+
+    z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+
+    def biquad(b: tuple[float, float, float], a: tuple[float, float, float]) -> Spectrum:
+        response: Spectrum = (b[0] + b[1] * z + b[2] * z**2) / (a[0] + a[1] * z + a[2] * z**2)
+        return response
+
+    k, q = math.tan(math.pi * 1681.974450955533 / sample_rate), 0.7071752369554196
+    high = 10.0 ** (3.999843853973347 / 20.0)
+    middle = high**0.4996667741545416
+    shelf = biquad(
+        (high + middle * k / q + k * k, 2.0 * (k * k - high), high - middle * k / q + k * k),
+        (1.0 + k / q + k * k, 2.0 * (k * k - 1.0), 1.0 - k / q + k * k),
+    )
+    k, q = math.tan(math.pi * 38.13547087602444 / sample_rate), 0.5003270373238773
+    high_pass = biquad((1.0, -2.0, 1.0), (1.0 + k / q + k * k, 2.0 * (k * k - 1.0), 1.0 - k / q + k * k))
+    # The standard's second filter keeps b = (1, -2, 1) without the usual division by a0.
+    return shelf * high_pass * (1.0 + k / q + k * k)
+
+
+def _power_of(loudness: LUFS) -> float:
+    return float(10.0 ** ((loudness + 0.691) / 10.0))
+
+
+def _loudness_of(power: float) -> LUFS:
+    return -0.691 + 10.0 * math.log10(power)

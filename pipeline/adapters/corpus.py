@@ -1,0 +1,199 @@
+"""A corpus folder: where everything lies, the plan, the published tables and the root ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pipeline.adapters.files import read_json, replacing, sha256_file, write_json
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.store import ShardFolder, write_table
+from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
+from pipeline.contracts.storage import Row
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import sha256_hex
+from pipeline.values.records import PlannedDialogue, Slot, Topic
+
+SCHEMA_VERSION = 1
+"""Version of ledger and tables; a reader refuses what it does not know."""
+
+PUBLISHED_FOLDERS = ("dialogues", "images", "music", "speech", "rejected", "failed", "ledgers")
+
+_PLAN = pa.schema(
+    [
+        ("id", pa.string()),
+        ("topic_id", pa.string()),
+        ("topic", pa.string()),
+        ("meta_topic", pa.string()),
+        ("ordinal", pa.int32()),
+        ("shard", pa.int32()),
+        ("unit", pa.float64()),
+        ("needed_at", pa.int64()),
+        ("slot", pa.string()),
+        ("demonstrations", pa.list_(pa.string())),
+        ("requirements", pa.list_(pa.string())),
+    ]
+)
+
+
+class CorpusFolder:
+    """One corpus on disk. Readers open it without a lock; a run brings its own."""
+
+    def __init__(self, root: Path, lock: CorpusLock | None = None) -> None:
+        self.root = root
+        self.work = root / "work"
+        self._lock = lock
+
+    def shard(self, index: int) -> ShardFolder:
+        """Return a shard's folder."""
+        return ShardFolder(self.work / "shards" / f"{index:05d}", self._lock)
+
+    def topics(self) -> ShardFolder:
+        """Return the folder of the generated topics, which is kept like a shard's."""
+        return ShardFolder(self.work / "topics", self._lock)
+
+    def read_plan(self) -> list[PlannedDialogue]:
+        """Return all rows of the plan, in order; none where nothing was planned.
+
+        Raises:
+            CorpusError: the file is damaged. The plan is derived from topics and manifest alone, but where the mix or
+                the sizes changed over time it is the only record of which dialogue lives where.
+        """
+        path = self.work / "plan.parquet"
+        if not path.exists():
+            return []
+        try:
+            rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        except (OSError, pa.ArrowException) as exc:
+            raise CorpusError(
+                f"{path}: damaged ({exc}); restore it from a copy, {path.name}.former is the last"
+            ) from exc
+        return [_planned(row) for row in rows]
+
+    def write_plan(self, rows: Sequence[PlannedDialogue]) -> None:
+        """Replace the plan; the one before is kept beside it."""
+        path = self.work / "plan.parquet"
+        table = pa.Table.from_pylist([_plan_row(row) for row in rows], _PLAN)
+        check = self._lock.check if self._lock else (lambda: None)
+        with replacing(path, check) as partial:
+            pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+            if path.exists():
+                path.replace(path.with_name(path.name + ".former"))
+
+    def read_ledger(self) -> Ledger | None:
+        """Return the root ledger, None where the corpus was never packed.
+
+        Raises:
+            CorpusError: it is damaged or of a version that this program does not know.
+        """
+        path = self.root / "ledger.json"
+        data = read_json(path)
+        if data is None:
+            return None
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != SCHEMA_VERSION:
+            raise CorpusError(
+                f"{path}: schema version {version!r}; this program reads {SCHEMA_VERSION}: use the program that wrote it"
+            )
+        try:
+            return Ledger.model_validate(data)
+        except ValidationError as exc:
+            error = exc.errors(include_url=False)[0]
+            where = ".".join(map(str, error["loc"]))
+            raise CorpusError(f"{path}: {where}: {error['msg']}; run the manifest again to write it anew") from exc
+
+    def read_shard_ledger(self, entry: ShardEntry) -> ShardLedger:
+        """Return a shard's ledger, checked against the root's hash.
+
+        Raises:
+            CorpusError: it is missing or is not what the root ledger names.
+        """
+        path = self.inside(entry.path)
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise CorpusError(f"{path}: cannot be read: {exc.strerror}; run the manifest again") from exc
+        if sha256_hex(data) != entry.sha256:
+            raise CorpusError(f"{path}: its SHA-256 is not the one in ledger.json; run the manifest again")
+        return ShardLedger.model_validate_json(data)
+
+    def inside(self, relative: str) -> Path:
+        """Resolve a path that a ledger names; one that leaves the corpus is refused."""
+        path = (self.root / relative).resolve()
+        if not path.is_relative_to(self.root.resolve()):
+            raise CorpusError(f"{self.root / 'ledger.json'}: names {relative!r}, which lies outside the corpus")
+        return path
+
+    def is_published(self, entry: ShardEntry) -> bool:
+        """Tell whether a shard's ledger and all its files are there with the sizes that it names."""
+        try:
+            ledger = self.read_shard_ledger(entry)
+            return all(self.inside(file.path).stat().st_size == file.num_bytes for file in ledger.files)
+        except (CorpusError, OSError, ValidationError):
+            return False
+
+    def write_table(self, table: str, shard: int, schema: pa.Schema, rows: Iterable[Row]) -> FileEntry | None:
+        """Write one published file; None, and no file, where there is no row."""
+        some = iter(rows)
+        first = next(some, None)
+        if first is None:
+            return None
+        path, sha256, num_rows = write_table(
+            self.root / table, f"train-{shard:05d}", schema, _chain(first, some), self._lock
+        )
+        name = f"{table}/{path.name}"
+        return FileEntry(table=table, path=name, sha256=sha256, num_bytes=path.stat().st_size, num_rows=num_rows)
+
+    def write_shard_ledger(self, ledger: ShardLedger) -> ShardEntry:
+        """Write a shard's ledger under a name that carries its hash."""
+        text = ledger.model_dump_json(indent=1) + "\n"
+        sha256 = sha256_hex(text)
+        name = f"ledgers/shard-{ledger.shard:05d}-{sha256[:12]}.json"
+        with replacing(self.root / name) as partial:
+            partial.write_text(text, encoding="utf-8")
+        return ShardEntry(shard=ledger.shard, path=name, sha256=sha256, order_key=ledger.order_key)
+
+    def publish(self, ledger: Ledger, card: str) -> None:
+        """Write the data card and then the root ledger, and remove the published files that it no longer names."""
+        check = self._lock.check if self._lock else (lambda: None)
+        with replacing(self.root / "README.md", check) as partial:
+            partial.write_text(card, encoding="utf-8")
+        write_json(self.root / "ledger.json", ledger.model_dump(mode="json"), check)
+        for path in self.find_unreferenced(ledger):
+            path.unlink(missing_ok=True)
+
+    def find_unreferenced(self, ledger: Ledger) -> list[Path]:
+        """Return files in the published folders that the ledger does not name."""
+        named = {self.inside(entry.path) for entry in ledger.shards}
+        for entry in ledger.shards:
+            named |= {self.inside(file.path) for file in self.read_shard_ledger(entry).files}
+        there = [path for name in PUBLISHED_FOLDERS for path in (self.root / name).glob("*") if path.is_file()]
+        return sorted(path for path in there if path.resolve() not in named)
+
+    def shard_indices(self) -> list[int]:
+        """Return the shards that have a folder."""
+        return sorted(int(path.name) for path in (self.work / "shards").glob("[0-9]*") if path.name.isdigit())
+
+
+def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rest
+
+
+def _planned(row: Row) -> PlannedDialogue:
+    topic = Topic(id=row.pop("topic_id"), text=row.pop("topic"), meta_topic=row.pop("meta_topic"))
+    return PlannedDialogue(**{**row, "topic": topic, "slot": Slot.model_validate_json(row["slot"])})
+
+
+def _plan_row(row: PlannedDialogue) -> Row:
+    return {
+        **row.model_dump(mode="json", exclude={"topic", "slot"}),
+        "topic_id": row.topic.id,
+        "topic": row.topic.text,
+        "meta_topic": row.topic.meta_topic,
+        "slot": row.slot.model_dump_json(),
+    }

@@ -1,0 +1,117 @@
+"""Append-only journals: one JSON line an entry, guarded by a checksum, bytes in a file beside.
+
+A segment has one writer, the run of one epoch. A kill can cut the last line of a segment; a disk can flip a byte
+anywhere. Both show in the checksum, cost that one entry, and are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.contracts.storage import Row
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import canonical_json, sha256_hex
+
+
+class FileJournal:
+    """Journal of one stage in one shard's folder: ``<stage>-e<epoch>.jsonl`` and, where needed, ``.blob``."""
+
+    def __init__(self, folder: Path, stage: str, epoch: int) -> None:
+        self._folder = folder
+        self._stage = stage
+        self._segment = f"{stage}-e{epoch:05d}"
+        self._lines: int | None = None
+        self._blobs: int | None = None
+        self._blob_end = 0
+        self.num_damaged = 0
+
+    def entries(self) -> Iterator[Row]:
+        """Yield all whole entries, oldest segment first."""
+        self.num_damaged = 0
+        for path in sorted(self._folder.glob(f"{self._stage}-e*.jsonl")):
+            for line in path.read_bytes().split(b"\n"):
+                if not line:
+                    continue
+                entry = _parse(line)
+                if entry is None:
+                    self.num_damaged += 1
+                    continue
+                if "blob" in entry:
+                    entry["blob"]["segment"] = path.stem
+                yield entry
+
+    def blob(self, entry: Row) -> bytes | None:
+        """Return the bytes of an entry that :meth:`entries` yielded, or None where they are not whole."""
+        place = entry["blob"]
+        try:
+            with (self._folder / f"{place['segment']}.blob").open("rb") as file:
+                file.seek(place["offset"])
+                data = file.read(place["size"])
+        except OSError:
+            return None
+        return data if sha256_hex(data) == place["sha256"] else None
+
+    def append(self, entry: Row, blob: bytes | None = None) -> None:
+        """Write one entry through to the operating system; its bytes first, so that a line never points at nothing."""
+        try:
+            if blob is not None:
+                entry = {**entry, "blob": self._append_blob(blob)}
+            if self._lines is None:
+                self._lines = self._open(".jsonl")
+            body = canonical_json(entry).encode()
+            _write_all(self._lines, b"%08x %s\n" % (zlib.crc32(body), body))
+        except OSError as exc:
+            raise CorpusError(
+                f"{self._folder / self._segment}: cannot write the journal: {exc.strerror}; what was journalled before "
+                "is safe, free some space or mend the folder and run again"
+            ) from exc
+
+    def close(self) -> None:
+        """Close the segment; appending again reopens it."""
+        for handle in (self._lines, self._blobs):
+            if handle is not None:
+                os.close(handle)
+        self._lines = self._blobs = None
+
+    def _append_blob(self, blob: bytes) -> Row:
+        if self._blobs is None:
+            self._blobs = self._open(".blob")
+            self._blob_end = os.fstat(self._blobs).st_size
+        offset = self._blob_end
+        _write_all(self._blobs, blob)
+        self._blob_end += len(blob)
+        return {"offset": offset, "size": len(blob), "sha256": sha256_hex(blob)}
+
+    def _open(self, suffix: str) -> int:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{self._segment}{suffix}"
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        # A worker that was restarted within one run may find its own half line: close it off.
+        size = os.fstat(handle).st_size
+        if suffix == ".jsonl" and size:
+            with path.open("rb") as file:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    _write_all(handle, b"\n")
+        return handle
+
+
+def _parse(line: bytes) -> Row | None:
+    checksum, _, body = line.partition(b" ")
+    try:
+        if int(checksum, 16) != zlib.crc32(body):
+            return None
+        entry = json.loads(body)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

@@ -1,0 +1,19 @@
+"""LLM endpoints and engines behind the ``ChatModel`` protocol."""
+
+from __future__ import annotations
+
+from pipeline.contracts.chat import ChatModel
+from pipeline.contracts.render import ModelFiles
+from pipeline.values.manifest import Writer
+
+
+def open_chat(writer: Writer, models: ModelFiles) -> ChatModel:
+    """Open the endpoint, or load the engine, that a manifest's writer names."""
+    if writer.engine == "embedded":
+        from pipeline.adapters.llm.embedded import EmbeddedChat
+
+        path = models.path(writer.model) / "model.gguf"
+        return EmbeddedChat(path, parallel=writer.records_in_flight, threads=writer.threads)
+    from pipeline.adapters.llm.openai_chat import OpenAIChat
+
+    return OpenAIChat(writer)

@@ -1,0 +1,124 @@
+"""The prompts folder: templates, demonstrations, requirements and meta-topics, read once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BeforeValidator
+
+from pipeline.adapters.yaml_file import load_yaml
+from pipeline.values.errors import ManifestError
+from pipeline.values.ids import content_key, sha256_hex
+from pipeline.values.records import Demonstration, MetaTopic, Modality, Record, Requirement
+
+
+def _expand_part(value: Any) -> Any:
+    """``{text: …}`` is how people write a part; ``{kind: text, text: …}`` is how it is kept."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise ValueError("a part is one key out of text, speech, image and music, and its words")
+    ((kind, text),) = value.items()
+    if kind not in set(Modality):
+        raise ValueError(f"{kind!r} is no modality; allowed are text, speech, image and music")
+    return {"kind": kind, "text": text, "spoken": text if kind == Modality.SPEECH else None}
+
+
+def _expand_turns(value: Any) -> Any:
+    if not isinstance(value, list):
+        raise ValueError("turns is a list")
+    return [
+        {**turn, "parts": [_expand_part(part) for part in turn.get("parts", [])]} if isinstance(turn, dict) else turn
+        for turn in value
+    ]
+
+
+class _WrittenDemonstration(Demonstration):
+    turns: Annotated[Any, BeforeValidator(_expand_turns)]
+
+
+class _When(Record):
+    gives: tuple[Modality, ...] = ()
+    answers: tuple[Modality, ...] = ()
+
+
+class _WrittenRequirement(Record):
+    id: str
+    when: _When = _When()
+    min_rounds: int = 1
+    feature: str | None = None
+    text: str
+
+
+class PromptFolder:
+    """Implements ``PromptBook`` over a folder; any wrong file is named with its line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meta_topics = _by_id(folder, load_yaml(folder / "meta_topics.yaml", tuple[MetaTopic, ...]))
+        self.demonstrations = _by_id(folder, _read_demonstrations(folder / "demonstrations"))
+        self.requirements = _by_id(folder, _read_requirements(folder / "requirements.yaml"))
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(folder / "templates"),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=False,
+        )
+
+    def text(self, template: str, **values: Any) -> str:
+        """Fill a template; values are never evaluated.
+
+        Raises:
+            ManifestError: the template is missing, is wrong, or asks for a value that its stage does not give.
+        """
+        try:
+            return self._environment.get_template(f"{template}.j2").render(values).strip()
+        except jinja2.TemplateError as exc:
+            line = f":{exc.lineno}" if isinstance(exc, jinja2.TemplateSyntaxError) else ""
+            path = self.folder / "templates" / f"{template}.j2"
+            raise ManifestError(f"{path}{line}: {exc.message or 'not found'}") from exc
+
+    def key(self, *templates: str) -> str:
+        """Hash of the named template files."""
+        paths = [self.folder / "templates" / f"{name}.j2" for name in templates]
+        try:
+            return content_key(*[sha256_hex(path.read_bytes()) for path in paths])
+        except OSError as exc:
+            raise ManifestError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
+
+
+def _read_demonstrations(folder: Path) -> list[Demonstration]:
+    paths = sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise ManifestError(f"{folder}: holds no .yaml file with demonstrations")
+    written = [item for path in paths for item in load_yaml(path, tuple[_WrittenDemonstration, ...])]
+    return [Demonstration.model_validate(item.model_dump()) for item in written]
+
+
+def _read_requirements(path: Path) -> list[Requirement]:
+    return [
+        Requirement(
+            id=item.id,
+            gives=item.when.gives,
+            answers=item.when.answers,
+            min_rounds=item.min_rounds,
+            feature=item.feature,
+            text=item.text,
+        )
+        for item in load_yaml(path, tuple[_WrittenRequirement, ...])
+    ]
+
+
+R = TypeVar("R", MetaTopic, Demonstration, Requirement)
+
+
+def _by_id(folder: Path, items: Iterable[R]) -> Mapping[str, R]:
+    found: dict[str, R] = {}
+    for item in items:
+        if item.id in found:
+            raise ManifestError(f"{folder}: the id {item.id!r} of a {type(item).__name__.lower()} stands twice")
+        found[item.id] = item
+    return found

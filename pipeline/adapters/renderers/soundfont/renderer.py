@@ -1,0 +1,122 @@
+"""The music renderer: brief in, encoded piece out."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.adapters.renderers.soundfont.arranging import Score, arrange
+from pipeline.adapters.renderers.soundfont.casting import Cast, cast_players
+from pipeline.adapters.renderers.soundfont.playing import play
+from pipeline.adapters.renderers.soundfont.reading import Reading, read_description
+from pipeline.adapters.renderers.soundfont.sounding import FloatArray, Room, Synthesiser, bundled_soundfont, mix_stems
+from pipeline.adapters.renderers.soundfont.theory import NOTE_NAMES
+from pipeline.adapters.renderers.soundfont.vocabulary import Vocabulary, load_vocabulary
+from pipeline.contracts.render import AudioFacts, Brief, Render, RenderFailure
+from pipeline.values.ids import derive_random
+from pipeline.values.records import Modality
+from pipeline.values.units import Seconds
+
+if TYPE_CHECKING:
+    from pipeline.adapters.renderers.soundfont import SoundfontOptions
+
+MIN_DURATION: Seconds = 0.5
+DEFAULT_DURATION: Seconds = 10.0
+SUBTYPES = {"flac": "PCM_16", "wav": "PCM_16"}
+
+
+class SoundfontRenderer:
+    """Renders music briefs one by one; the same brief gives the same bytes."""
+
+    def __init__(self, options: SoundfontOptions) -> None:
+        """Load vocabulary and soundfont; raises RenderError where the soundfont cannot be read."""
+        self._options = options
+        self._vocabulary: Vocabulary = load_vocabulary()
+        path = bundled_soundfont() if options.soundfont is None else Path(options.soundfont)
+        self._synthesiser = Synthesiser(path, options.sample_rate)
+        self._soundfile: Any = importlib.import_module("soundfile")
+
+    def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
+        """Return one outcome per brief, in order."""
+        return [self._render_one(brief) for brief in briefs]
+
+    def _render_one(self, brief: Brief) -> Render | RenderFailure:
+        duration = DEFAULT_DURATION if brief.duration is None else brief.duration
+        refusal = self._refuse(brief, duration)
+        if refusal is not None:
+            return refusal
+        reading = read_description(brief.text, brief.seed, self._vocabulary)
+        cast = cast_players(reading, self._vocabulary, derive_random(brief.seed, "music", "cast"))
+        score = arrange(reading, cast, self._vocabulary, duration, brief.seed)
+        samples = self._sound(score, reading, duration, brief.seed)
+        if not np.any(samples):
+            return RenderFailure(code="silent", message=f"brief {brief.id}: the arrangement has no sounding note")
+        facts = AudioFacts(
+            duration=len(samples) / self._options.sample_rate,
+            sample_rate=self._options.sample_rate,
+            channels=2,
+            peak=float(np.abs(samples).max()),
+            rms=float(np.sqrt(np.mean(samples**2))),
+        )
+        return Render(
+            data=self._encode(samples),
+            extension=self._options.format,
+            facts=facts,
+            notes=describe(reading, cast, score),
+        )
+
+    def _refuse(self, brief: Brief, duration: Seconds) -> RenderFailure | None:
+        """Say why a brief cannot be rendered, or None."""
+        if brief.modality is not Modality.MUSIC:
+            return RenderFailure(
+                code="wrong_modality", message=f"brief {brief.id} asks for {brief.modality}; soundfont makes music"
+            )
+        longest = self._options.max_duration
+        if not math.isfinite(duration) or not MIN_DURATION <= duration <= longest:
+            return RenderFailure(
+                code="bad_duration",
+                message=f"brief {brief.id} asks for {duration} s; music lasts {MIN_DURATION} to {longest} s",
+            )
+        return None
+
+    def _sound(self, score: Score, reading: Reading, duration: Seconds, seed: int) -> FloatArray:
+        """Play the parts one by one and mix them; returns (num_frames, 2)."""
+        sample_rate = self._options.sample_rate
+        midi = play(score, reading, duration, seed)
+        num_frames = round(duration * sample_rate)
+        stems = [
+            (part.role, self._synthesiser.render_stem(instrument, num_frames))
+            for part, instrument in zip(score.parts, midi.instruments, strict=True)
+        ]
+        genre = reading.genre
+        return mix_stems(stems, Room(genre.space, genre.echo, 45.0 / score.form.bpm, genre.muffle), sample_rate, duration)
+
+    def _encode(self, samples: FloatArray) -> bytes:
+        """Encode as 16-bit FLAC or WAV."""
+        buffer = io.BytesIO()
+        extension = self._options.format
+        self._soundfile.write(
+            buffer, samples, self._options.sample_rate, format=extension.upper(), subtype=SUBTYPES[extension]
+        )
+        return buffer.getvalue()
+
+
+def describe(reading: Reading, cast: Cast, score: Score) -> dict[str, Any]:
+    """What was chosen, for ``Render.notes``: small, JSON-able, and enough to check the sound against."""
+    return {
+        "genre": reading.genre_name,
+        "tempo_bpm": round(score.form.bpm, 2),
+        "key": NOTE_NAMES[reading.tonic],
+        "mode": reading.mode,
+        "scale": reading.scale,
+        "metre": reading.metre.name,
+        "instruments": list(cast.instruments()),
+        "percussion": sorted({part.name for part in score.parts if part.role in ("drums", "percussion")}),
+        "num_bars": score.form.num_bars,
+    }

@@ -1,0 +1,139 @@
+"""A corpus on disk: shard folders with their stage files and receipts, and the tables that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pipeline.adapters.files import read_json, replacing, sha256_file, write_json
+from pipeline.adapters.journal import FileJournal
+from pipeline.adapters.lock import CorpusLock
+from pipeline.contracts.storage import Receipt, Row
+from pipeline.values.errors import CorpusError
+
+ROWS_PER_GROUP = 100
+"""Larger row groups of pictures are known to exhaust the memory of dataset viewers."""
+
+DAMAGED = ".damaged"
+
+
+class ShardFolder:
+    """One shard's folder under ``work/shards/``, or ``work/topics``; implements ``ShardStore``."""
+
+    def __init__(self, folder: Path, lock: CorpusLock | None = None) -> None:
+        self.folder = folder
+        self._lock = lock
+
+    def receipt(self, stage: str) -> Receipt | None:
+        """Return the stage's receipt, or None where it never committed or its file is gone or cut."""
+        path = self.folder / f"{stage}.json"
+        try:
+            data = read_json(path)
+            receipt = None if data is None else Receipt.model_validate(data)
+        except (CorpusError, ValidationError):
+            # A receipt is made again from its stage: the rows are in the journal.
+            path.rename(path.with_name(path.name + DAMAGED))
+            return None
+        if receipt is None:
+            return None
+        try:
+            is_there = (self.folder / receipt.file).stat().st_size == receipt.num_bytes
+        except FileNotFoundError:
+            return None
+        if not is_there:
+            self._set_aside(receipt)
+            return None
+        return receipt
+
+    def rows(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """Yield the committed rows a row group at a time; a damaged file is set aside and yields nothing more."""
+        receipt = self.receipt(stage)
+        if receipt is None:
+            return
+        try:
+            with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:
+                for index in range(file.num_row_groups):
+                    yield from file.read_row_group(index, columns=columns).to_pylist()
+        except (OSError, pa.ArrowException):
+            self._set_aside(receipt)
+
+    def is_sound(self, stage: str) -> bool:
+        """Read the whole stage file once; False, and the file set aside, where it is damaged."""
+        receipt = self.receipt(stage)
+        if receipt is None:
+            return True
+        if sha256_file(self.folder / receipt.file) == receipt.sha256:
+            return True
+        self._set_aside(receipt)
+        return False
+
+    def commit(self, stage: str, schema: pa.Schema, rows: Iterable[Row], **receipt: Any) -> Receipt:
+        """Write rows beside and rename, then the receipt; the file that it replaces is removed."""
+        former = self.receipt(stage)
+        path, sha256, num_rows = write_table(self.folder, stage, schema, rows, self._lock)
+        made = Receipt(
+            stage=stage, file=path.name, sha256=sha256, num_bytes=path.stat().st_size, num_rows=num_rows, **receipt
+        )
+        self.restate(made)
+        if former is not None and former.file != made.file:
+            (self.folder / former.file).unlink(missing_ok=True)
+        return made
+
+    def restate(self, receipt: Receipt) -> Receipt:
+        """Replace the receipt alone."""
+        write_json(self.folder / f"{receipt.stage}.json", receipt.model_dump(mode="json"), self._may_commit)
+        return receipt
+
+    def journal(self, stage: str) -> FileJournal:
+        """Open the stage's journal; a reader without a lock can only read."""
+        return FileJournal(self.folder, stage, self._lock.epoch if self._lock else 0)
+
+    def set_asides(self) -> list[Path]:
+        """Damaged files that were set aside here."""
+        return sorted(self.folder.glob(f"*{DAMAGED}"))
+
+    def _may_commit(self) -> None:
+        if self._lock is not None:
+            self._lock.check()
+
+    def _set_aside(self, receipt: Receipt) -> None:
+        path = self.folder / receipt.file
+        if path.exists():
+            path.rename(path.with_name(path.name + DAMAGED))
+
+
+def write_table(
+    folder: Path, stem: str, schema: pa.Schema, rows: Iterable[Row], lock: CorpusLock | None = None
+) -> tuple[Path, str, int]:
+    """Write ``<stem>-<first digits of its SHA-256>.parquet`` in row groups of at most 100 rows.
+
+    Returns:
+        Path, SHA-256 and number of rows. Equal rows make an equal file with an equal name.
+    """
+    num_rows = 0
+    scratch = folder / f"{stem}.parquet"
+    with replacing(scratch) as partial:
+        with pq.ParquetWriter(partial, schema, compression="zstd", write_page_checksum=True) as writer:
+            group: list[Row] = []
+            for row in rows:
+                group.append(row)
+                num_rows += 1
+                if len(group) == ROWS_PER_GROUP:
+                    writer.write_table(pa.Table.from_pylist(group, schema))
+                    group = []
+            if group or not num_rows:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+        sha256 = sha256_file(partial)
+        if lock is not None:
+            lock.check()
+    path = folder / f"{stem}-{sha256[:12]}.parquet"
+    try:
+        scratch.rename(path)
+    except OSError as exc:
+        raise CorpusError(f"{path}: cannot be renamed into place: {exc.strerror}") from exc
+    return path, sha256, num_rows

@@ -1,0 +1,1 @@
+"""The command line: arguments in, words out. Each command's module is imported when it is called."""

@@ -1,0 +1,140 @@
+"""The commands and their arguments. Kept free of heavy imports, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from pipeline.values.errors import AnyInstructError
+
+app = typer.Typer(
+    name="anyinstruct",
+    help="Makes any-to-any multimodal instruction data: topics in, dialogues with rendered media out, as Parquet.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ManifestFile = Annotated[Path, typer.Argument(help="Corpus manifest, a YAML file.", show_default=False)]
+CorpusFolder = Annotated[Path, typer.Argument(help="Corpus folder, e.g. corpora/demo.", show_default=False)]
+Where = Annotated[
+    Optional[Path],  # noqa: UP045  typer reads the annotation
+    typer.Option("--corpus", help="Corpus folder, instead of corpora/<name of the manifest>.", show_default=False),
+]
+Until = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Stop after a stage: topics, scenarios, dialogues or render.", show_default=False),
+]
+Limit = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, help="Work on the first N dialogues of the plan only; the rest goes on from there."),
+]
+
+
+@app.command()
+def plan(manifest: ManifestFile, corpus: Where = None, limit: Limit = None) -> None:
+    """Say what a run would do and why, and what it would cost. Changes nothing."""
+    from pipeline.cli.plan import print_plan
+
+    print_plan(manifest, corpus, limit)
+
+
+@app.command()
+def run(manifest: ManifestFile, corpus: Where = None, limit: Limit = None, until: Until = None) -> None:
+    """Make what is missing or stale. Ctrl-C finishes what is in flight; run again to go on."""
+    from pipeline.cli.run import run_manifest
+
+    raise typer.Exit(run_manifest(manifest, corpus, limit, until))
+
+
+@app.command()
+def status(
+    corpus: CorpusFolder,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep watching until the run ends.")] = False,
+) -> None:
+    """Say what a corpus holds and what a run on it is doing, from any terminal."""
+    from pipeline.cli.status import print_status
+
+    print_status(corpus, follow)
+
+
+@app.command()
+def show(
+    corpus: CorpusFolder,
+    dialogue: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Dialogue id or its first digits; left out, the dialogues are listed.", show_default=False),
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show where it came from: prompts, seeds, raw answers.")
+    ] = False,
+    save: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Save the dialogue's media into this folder.", show_default=False),
+    ] = None,
+) -> None:
+    """Print a dialogue as a person reads it."""
+    from pipeline.cli.show import show_corpus
+
+    show_corpus(corpus, dialogue, trace, save)
+
+
+@app.command()
+def verify(
+    corpus: CorpusFolder,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Set damaged files aside, so that the next run rebuilds them.")
+    ] = False,
+) -> None:
+    """Re-hash every file, decode every asset, check every reference and count."""
+    from pipeline.cli.verify import verify_corpus
+
+    raise typer.Exit(verify_corpus(corpus, fix))
+
+
+@app.command()
+def gc(
+    corpus: CorpusFolder,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+) -> None:
+    """Remove what no ledger needs: replaced files, leftovers of kills, rows of topics taken out."""
+    from pipeline.cli.gc import collect_garbage
+
+    collect_garbage(corpus, dry_run)
+
+
+@app.command()
+def doctor(
+    manifest: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="Look at what this manifest needs only.", show_default=False),
+    ] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the missing model files.")] = False,
+) -> None:
+    """Say which models, renderers, voices, endpoints and GPUs are usable here, and what to do about the others."""
+    from pipeline.cli.doctor import examine
+
+    raise typer.Exit(examine(manifest, fetch))
+
+
+def main() -> None:
+    """Run the command line; an expected error is one message on standard error and exit code 1."""
+    try:
+        app()
+    except AnyInstructError as exc:
+        print(f"error: {_clean(str(exc))}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output left (``| head``): that is no error, and Python must not complain on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _clean(text: str) -> str:
+    """Error texts quote files that strangers wrote: no control character of theirs reaches the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)

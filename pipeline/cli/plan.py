@@ -1,0 +1,91 @@
+"""``anyinstruct plan``: what a run would do, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.execution.forecast import Forecast, StageForecast, forecast
+from pipeline.execution.project import Project, load_project
+
+
+def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
+    """Print the forecast of a manifest."""
+    project = load_project(manifest, corpus)
+    result = forecast(project, limit)
+    console = Console(highlight=False)
+    console.print(_title(project, result), markup=False)
+    console.print(_table(project, result))
+    for line in _reasons(result):
+        console.print(line, markup=False)
+    console.print(_total(project, result), markup=False)
+
+
+def _title(project: Project, result: Forecast) -> str:
+    lines = [
+        f"{project.manifest.name}: {result.num_topics:,} topics, {result.num_planned:,} dialogues "
+        f"({result.num_new:,} not planned before), corpus {project.corpus}"
+    ]
+    if not result.are_topics_there:
+        lines.append("Topics are still to be written, so all that follows from them is an estimate.")
+    return "\n".join(lines)
+
+
+def _table(project: Project, result: Forecast) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    for name in ("there", "stale", "missing", "LLM calls", "tokens in", "tokens out", "USD", "render time"):
+        table.add_column(name, justify="right")
+    for name, stage in result.stages.items():
+        have = stage.inventory
+        table.add_row(
+            name,
+            f"{have.current:,}",
+            f"{have.stale:,}",
+            f"{have.missing:,}",
+            f"{stage.calls:,}" if stage.calls else "",
+            f"{stage.prompt_tokens:,}" if stage.calls else "",
+            f"{stage.completion_tokens:,}" if stage.calls else "",
+            _money(project, stage),
+            say_duration(stage.render_seconds) if stage.render_seconds else "",
+        )
+    return table
+
+
+def _money(project: Project, stage: StageForecast) -> str:
+    if not stage.calls:
+        return ""
+    return f"{stage.usd:,.2f}" if project.is_priced else "no price"
+
+
+def _reasons(result: Forecast) -> list[str]:
+    lines = []
+    for name, stage in result.stages.items():
+        if stage.inventory.stale:
+            changed = ", ".join(f"{what} ({count:,})" for what, count in stage.inventory.changed.most_common())
+            lines.append(f"{name}: stale because of a change in {changed}")
+    return lines
+
+
+def _total(project: Project, result: Forecast) -> str:
+    stages = result.stages.values()
+    to_do = sum(stage.inventory.stale + stage.inventory.missing for stage in stages)
+    if not to_do:
+        return "Nothing is to do."
+    calls = sum(stage.calls for stage in stages)
+    tokens = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
+    seconds = sum(stage.render_seconds for stage in stages)
+    money = f"{sum(stage.usd for stage in stages):,.2f} USD" if project.is_priced else "an unknown price"
+    return (
+        f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, and {say_duration(seconds)} of rendering; "
+        "retries come on top, cached prompt tokens come off."
+    )
+
+
+def say_duration(seconds: float) -> str:
+    """Return e.g. ``45 s``, ``3.5 min``, ``12.3 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,94 @@
+"""``anyinstruct run``: the driver, with progress that a person can read and a Ctrl-C that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.model_files import ModelCache
+from pipeline.cli.fetching import fetch_models
+from pipeline.cli.progress import open_progress
+from pipeline.contracts.ledger import Ledger
+from pipeline.contracts.watch import Drained
+from pipeline.execution.driver import UNTIL, Run
+from pipeline.execution.project import Project, load_project
+from pipeline.values.errors import ManifestError
+
+INTERRUPTED = 130
+"""Exit code of a run that Ctrl-C ended: 128 + SIGINT, as shells have it."""
+
+
+def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: str | None) -> int:
+    """Bring a corpus up to date; return the exit code."""
+    if until is not None and until not in UNTIL:
+        raise ManifestError(f"--until: {until!r} is no stage to stop after; allowed are {', '.join(UNTIL)}")
+    console = Console(highlight=False)
+    project = load_project(manifest, corpus)
+    for modality in project.manifest.media:
+        if problem := project.plugin(modality).missing():
+            raise ManifestError(f"{manifest}: render.{modality}: {problem}")
+    again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
+    started = time.monotonic()
+    try:
+        lock = CorpusLock.acquire(project.corpus / "work")
+        try:
+            fetch_models(ModelCache(), project.model_names(), console)
+            run = Run(project, lock, limit, until)
+            ledger = asyncio.run(_execute(run, console))
+        finally:
+            lock.release()
+    except (Drained, KeyboardInterrupt):
+        console.print(f"Stopped; nothing that was answered or rendered is lost. To go on: {again}", markup=False)
+        return INTERRUPTED
+    _conclude(console, project, run, ledger, time.monotonic() - started, again)
+    return 0
+
+
+async def _execute(run: Run, console: Console) -> Ledger | None:
+    loop = asyncio.get_running_loop()
+    with open_progress(console) as view:
+        run.on_progress = view.update
+
+        def on_interrupt() -> None:
+            if run.tally.state == "draining":
+                # Ray's processes end with their driver, and whatever is in flight is journalled as sent.
+                print("\nStopped at once.", file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED)
+            view.say("Finishing what is in flight; press Ctrl-C again to stop at once.")
+            draining.append(loop.create_task(run.drain()))
+
+        draining: list[asyncio.Task[None]] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_interrupt)
+        return await run.execute()
+
+
+def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | None, seconds: float, again: str) -> None:
+    if ledger is None:
+        told = ", ".join(f"{stage.done} {name}" for name, stage in run.tally.stages.items() if stage.done)
+        console.print(
+            f"Stopped after {run.until}, as asked: {told} in {project.corpus} ({seconds:.0f} s).\n"
+            f"Read them: anyinstruct show {project.corpus}\nGo on:     {again}",
+            markup=False,
+        )
+        return
+    counts = ledger.counts
+    media = ", ".join(f"{ledger.tables.get(name, 0)} {name}" for name in ("images", "music", "speech"))
+    lines = [
+        f"{'Nothing was to do' if run.was_idle else 'Done'} in {seconds:.0f} s: {project.corpus}",
+        f"{counts['planned']} dialogues planned = {counts['kept']} kept + {counts['rejected']} rejected + "
+        f"{counts['failed']} failed; {media}",
+    ]
+    lines += [f"  {reason}: {count}" for reason, count in ledger.reasons.items()]
+    drafts = [name for name, facts in ledger.renderers.items() if facts["is_draft"]]
+    if drafts:
+        lines.append(f"Drafts, to look at and not to train on: {', '.join(drafts)}")
+    lines.append(f"Next: anyinstruct show {project.corpus}")
+    console.print("\n".join(lines), markup=False)

@@ -1,0 +1,110 @@
+"""``anyinstruct verify``: whether a corpus is what its ledger says."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.runs import find_holder
+from pipeline.cli.plain import plain
+from pipeline.execution.verification import Verification, set_aside, total_bytes
+from pipeline.values.errors import CorpusError
+from pipeline.work.verifying import summarise
+
+MAX_ROWS = 200
+"""Findings printed; the summary counts all."""
+
+
+def verify_corpus(corpus: Path, fix: bool) -> int:
+    """Check a corpus and print what is wrong with it; return 0 where it is sound and 1 where it is not."""
+    console = Console(highlight=False)
+    started = time.monotonic()
+    holder = find_holder(corpus / "work")
+    if holder is not None:
+        console.print(plain(f"note: a run ({holder}) is working on this corpus; what it is writing may look unfinished"))
+    result = _verify(CorpusFolder(corpus), console)
+    if result.findings:
+        console.print(_table(result))
+    console.print(_summary(result, time.monotonic() - started), markup=False, soft_wrap=True)
+    if result.is_sound:
+        return 0
+    if fix:
+        _fix(result, console)
+    else:
+        console.print(f"To set damaged files aside: anyinstruct verify --fix {corpus}", markup=False, soft_wrap=True)
+    return 1
+
+
+def _verify(folder: CorpusFolder, console: Console) -> Verification:
+    result = Verification(folder)
+    if not console.is_terminal:
+        result.run()
+        return result
+    columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("verifying", total=total_bytes(folder))
+        result.on_bytes = lambda number: progress.advance(task, number)
+        result.run()
+    return result
+
+
+def _table(result: Verification) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("code", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    table.add_column("what", overflow="fold")
+    ordered = sorted(result.findings, key=lambda finding: finding.severity)
+    for finding in ordered[:MAX_ROWS]:
+        table.add_row(finding.severity, finding.code, plain(finding.where), plain(finding.message))
+    if len(ordered) > MAX_ROWS:
+        table.add_row("", "…", "", f"and {len(ordered) - MAX_ROWS:,} findings more")
+    for (code, where), number in result.num_alike.items():
+        table.add_row("", code, plain(where), f"and {number:,} more of these")
+    return table
+
+
+def _summary(result: Verification, seconds: float) -> str:
+    errors, notes = summarise(result.findings)
+    verdict = "sound" if result.is_sound else "DAMAGED"
+    more = sum(result.num_alike.values())
+    return (
+        f"{verdict}: {result.num_files:,} files hashed, {result.num_dialogues:,} dialogues and {result.num_assets:,} "
+        f"assets read in {seconds:.1f} s; {errors + more:,} errors, {notes:,} notes"
+    )
+
+
+def _fix(result: Verification, console: Console) -> None:
+    """Set damaged files aside, under the lock, so that no run reads a file that is being renamed."""
+    lock = CorpusLock.acquire(result.folder.work)
+    try:
+        renamed, left = set_aside(result.folder, list(result.damaged))
+    finally:
+        lock.release()
+    for path in renamed:
+        console.print(plain(f"set aside: {path}.damaged", 1000), soft_wrap=True)
+    for path in left:
+        console.print(plain(f"left as it is, nothing is here to make it from again: {path}", 1000), soft_wrap=True)
+    if left:
+        console.print("Restore these from a copy: work/ does not hold the stage files that they were packed from.")
+    if any(finding.code == "plan_damaged" for finding in result.findings):
+        console.print("work/plan.parquet is damaged: put back work/plan.parquet.former or a copy before you run.")
+    console.print(plain(f"Rebuild what is missing: anyinstruct run {_manifest_of(result.folder)}", 1000), soft_wrap=True)
+
+
+def _manifest_of(folder: CorpusFolder) -> str:
+    """Name the manifest as well as can be told: the ledger knows what it said, not where it lies."""
+    try:
+        ledger = folder.read_ledger()
+    except CorpusError:
+        ledger = None
+    name = ledger.name if ledger else folder.root.resolve().name
+    shipped = Path("manifests") / f"{name}.yaml"
+    path = str(shipped) if shipped.is_file() else f"<manifest of {name}>"
+    return path if folder.root == Path("corpora") / name else f"{path} --corpus {folder.root}"

@@ -1,0 +1,1 @@
+"""The protocols between work and adapters, and the values that cross them."""

@@ -1,0 +1,88 @@
+"""The ledger: what a corpus consists of and what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.contracts.storage import Row
+from pipeline.values.records import Record
+from pipeline.values.units import Bytes
+
+
+class FileEntry(Record):
+    """A published file: its path inside the corpus, with forward slashes."""
+
+    table: str
+    path: str
+    sha256: str
+    num_bytes: Bytes
+    num_rows: int
+
+
+class ShardLedger(Record):
+    """What one shard publishes.
+
+    Attributes:
+        order_key: Hash over all that it was packed from; equal means nothing to do.
+        counts: ``planned``, ``kept``, ``rejected``, ``failed``.
+        reasons: Rejections and failures by ``stage/code``.
+        cells: Kept dialogues by cell of the mix.
+        voices: Clips by voice.
+        stages: The facts of the stage receipts behind it: spend, render seconds, failures.
+    """
+
+    shard: int
+    order_key: str
+    files: tuple[FileEntry, ...]
+    counts: Mapping[str, int]
+    reasons: Mapping[str, int]
+    cells: Mapping[str, int]
+    voices: Mapping[str, int]
+    stages: Mapping[str, Mapping[str, Any]]
+
+
+class ShardEntry(Record):
+    """A shard in the root ledger."""
+
+    shard: int
+    path: str
+    sha256: str
+    order_key: str
+
+
+class Ledger(Record):
+    """The root ledger, written last: what it does not name is not part of the corpus."""
+
+    schema_version: int
+    name: str
+    description: str
+    generator: str
+    manifest: Mapping[str, Any]
+    counts: Mapping[str, int]
+    reasons: Mapping[str, int]
+    matrix: Mapping[str, Mapping[str, float]]
+    tables: Mapping[str, int]
+    voices: Mapping[str, int]
+    spend: Mapping[str, Mapping[str, Mapping[str, float]]]
+    num_lost_calls: int
+    writer: Mapping[str, Any]
+    renderers: Mapping[str, Mapping[str, Any]]
+    prompts: Mapping[str, str]
+    versions: Mapping[str, str]
+    card_sha256: str
+    shards: tuple[ShardEntry, ...]
+
+
+class Publisher(Protocol):
+    """Writes published tables and shard ledgers under content-derived names; nothing counts before the root ledger."""
+
+    def write_table(self, table: str, shard: int, schema: pa.Schema, rows: Iterable[Row]) -> FileEntry | None:
+        """Write one file; None, and no file, where there is no row."""
+        ...
+
+    def write_shard_ledger(self, ledger: ShardLedger) -> ShardEntry:
+        """Write a shard's ledger."""
+        ...

@@ -1,0 +1,165 @@
+"""Renderers: what turns briefs into media, and how one is registered.
+
+A renderer is one module plus one entry point line in the group ``anyinstruct.renderers``:
+
+    [project.entry-points."anyinstruct.renderers"]
+    storyboard = "pipeline.adapters.renderers.storyboard:PLUGIN"
+
+The module is imported to validate a manifest, so it must not import torch, an engine or weights at the top: those
+belong into :meth:`RendererPlugin.load`, which runs in the worker, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.values.records import Modality, Record
+from pipeline.values.units import Hertz, Pixels, Seconds
+
+
+class Voice(Record):
+    """A voice as the voices file declares it.
+
+    Attributes:
+        name: Unique name, e.g. ``af_heart``.
+        renderer: The speech renderer that speaks it.
+        speaker: What the renderer calls it; defaults to the name.
+        languages: BCP 47 tags, e.g. ``en-US``.
+        gender: ``female``, ``male`` or None where unknown.
+        licence: SPDX identifier of the voice's weights.
+    """
+
+    name: str
+    renderer: str
+    speaker: str
+    languages: tuple[str, ...]
+    gender: str | None = None
+    licence: str
+
+
+class Brief(Record):
+    """What a renderer is told to make.
+
+    Attributes:
+        id: The part's id; with the attempt it names the asset.
+        modality: image, music or speech.
+        text: The description (image, music) or the words to speak in their spoken form.
+        seed: Derived from corpus seed, part id and attempt; the only randomness a renderer may use.
+        width, height: Images only.
+        duration: Music only: seconds asked for.
+        voice: Speech only.
+        rate: Speech only: 1.0 is the voice's own pace, 1.1 ten percent faster.
+    """
+
+    id: str
+    modality: Modality
+    text: str
+    seed: int
+    attempt: int = 0
+    width: Pixels | None = None
+    height: Pixels | None = None
+    duration: Seconds | None = None
+    voice: Voice | None = None
+    rate: float = 1.0
+
+
+class ImageFacts(Record):
+    """What an image row states beside its bytes."""
+
+    width: Pixels
+    height: Pixels
+
+
+class AudioFacts(Record):
+    """What a music or speech row states beside its bytes."""
+
+    duration: Seconds
+    sample_rate: Hertz
+    channels: int
+    peak: float = Field(description="largest absolute sample, 1.0 is full scale")
+    rms: float = Field(description="root mean square over all samples and channels")
+
+
+class Render(Record):
+    """Media made from a brief: encoded bytes and what is known of them.
+
+    Attributes:
+        extension: ``png``, ``webp``, ``flac``, … without a dot.
+        notes: Small JSON-able facts worth keeping, e.g. the tempo and key that an arranger chose.
+    """
+
+    data: bytes
+    extension: str
+    facts: ImageFacts | AudioFacts
+    notes: Mapping[str, Any] = {}
+
+
+class RenderFailure(Record):
+    """A brief that came to nothing: a stable code (``blank``, ``silent``, ``too_short``, …) and a sentence."""
+
+    code: str
+    message: str
+
+
+class Renderer(Protocol):
+    """Turns briefs into media. Same brief, same version: same bytes, or documented why not."""
+
+    def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
+        """Return one outcome per brief, in order; raise RenderError only if the whole batch is lost."""
+        ...
+
+
+class ModelFiles(Protocol):
+    """Gives renderers and engines their model files, fetched and hash-checked beforehand."""
+
+    def path(self, name: str) -> Path:
+        """Return the folder or file of a locked model; raise ModelFileError with what to do where it is missing."""
+        ...
+
+
+class RendererOptions(BaseModel):
+    """Base of a renderer's options in a manifest: closed, and whole in the fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Licence = Annotated[str, "SPDX identifier, or the licence's usual name"]
+
+
+class RendererPlugin(Protocol):
+    """What an entry point names. Cheap to import; everything but :meth:`load` is instant."""
+
+    name: str
+    version: str
+    modality: Modality
+    is_draft: bool
+    """True for preview renderers whose output no one should train on; said in ledger, card and ``show``."""
+    options: type[RendererOptions]
+
+    def models(self, options: Any) -> Sequence[str]:
+        """Names in the model lock that this renderer needs with these options."""
+        ...
+
+    def licences(self, options: Any) -> Mapping[str, Licence]:
+        """Licence of every model or data file used, by name."""
+        ...
+
+    def is_commercial_use_allowed(self, options: Any) -> bool:
+        """False where a licence above (CC-BY-NC and the like) forbids it."""
+        ...
+
+    def missing(self) -> str | None:
+        """Say which Python package or system part is missing and how to get it, or None."""
+        ...
+
+    def estimate(self, options: Any, brief: Brief) -> Seconds:
+        """Expected seconds for one brief on the hardware named in the class docstring, for ``plan``."""
+        ...
+
+    def load(self, options: Any, models: ModelFiles) -> Renderer:
+        """Load weights, once, in the worker."""
+        ...

@@ -1,0 +1,77 @@
+"""Where stages keep what they make: journals while they work, stage files when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.values.records import Record
+from pipeline.values.units import Bytes
+
+Row = dict[str, Any]
+
+
+class Receipt(Record):
+    """A stage's commit point in a shard: names the file, what it was made from and what it came to.
+
+    Attributes:
+        file: Name beside the receipt; carries the first digits of its SHA-256.
+        order_key: Hash over the ids and input keys of all rows that were asked for.
+        num_ok, num_failed: Over the rows asked for; a file may carry more (topics since removed).
+        facts: Small sums for the ledger, e.g. spend by model.
+    """
+
+    stage: str
+    file: str
+    sha256: str
+    num_bytes: Bytes
+    num_rows: int
+    order_key: str
+    num_ok: int
+    num_failed: int
+    facts: Mapping[str, Any] = {}
+
+
+class Journal(Protocol):
+    """Append-only notes of one stage of one shard, readable after any kill."""
+
+    def entries(self) -> Iterator[Row]:
+        """Yield all whole entries, oldest segment first; damaged lines are counted, not raised."""
+        ...
+
+    def blob(self, entry: Row) -> bytes | None:
+        """Return the bytes appended with an entry, or None where they are missing or do not match their SHA-256."""
+        ...
+
+    def append(self, entry: Row, blob: bytes | None = None) -> None:
+        """Write one entry through to the operating system before returning."""
+        ...
+
+
+class ShardStore(Protocol):
+    """One shard's folder."""
+
+    def receipt(self, stage: str) -> Receipt | None:
+        """Return the stage's receipt, or None where it never committed or its file is gone."""
+        ...
+
+    def rows(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """Yield the committed rows, a row group at a time; nothing where there is no commit.
+
+        A damaged file is set aside and counts as no commit, so that its rows are made again from the journal.
+        """
+        ...
+
+    def commit(self, stage: str, schema: pa.Schema, rows: Iterable[Row], **receipt: Any) -> Receipt:
+        """Write rows beside and rename, then the receipt. Raises StaleWriter where the lock was lost."""
+        ...
+
+    def restate(self, receipt: Receipt) -> Receipt:
+        """Replace the receipt alone: the rows asked for changed, the rows needed are all there."""
+        ...
+
+    def journal(self, stage: str) -> Journal:
+        """Open the stage's journal for this run's epoch."""
+        ...

@@ -1,0 +1,258 @@
+"""Ray: the only module that imports it. Actors and tasks here are thin shells around :class:`ShardWork`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from pipeline.contracts.ledger import ShardEntry
+from pipeline.contracts.watch import Drained
+from pipeline.execution.project import Project
+from pipeline.execution.shard_work import ShardWork
+from pipeline.values.errors import AnyInstructError, CorpusError
+from pipeline.values.records import Modality, PlannedDialogue
+
+CPU_COMPOSER = 0.5
+CPU_RENDERER = 0.25
+CPU_PACK = 0.25
+"""Fractions of a core that actors reserve: with one composer, one renderer of each kind and a pack task they sum to
+1.5, so that two cores hold a whole pipeline without one part waiting for ever."""
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Only ids and counts travel through Ray, so its store is kept near the least that Ray allows."""
+
+
+class Notes:
+    """A worker's watch: gathers what stages tell until the driver collects it. Safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._notes: list[dict[str, Any]] = []
+        self._is_draining = False
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Keep a note for the next collection."""
+        with self._lock:
+            self._notes.append({"event": event, **facts})
+
+    def check(self) -> None:
+        """Raise Drained once the run is ending."""
+        if self._is_draining:
+            raise Drained("the run is ending")
+
+    def collect(self) -> list[dict[str, Any]]:
+        """Hand over the notes and forget them."""
+        with self._lock:
+            notes, self._notes = self._notes, []
+        return notes
+
+    def drain(self) -> None:
+        """Let nothing further begin."""
+        self._is_draining = True
+
+
+class Composer:
+    """Writes topics and whole shards with many calls in flight."""
+
+    def __init__(self, project: Project, epoch: int) -> None:
+        self._notes = Notes()
+        self._work = ShardWork(project, epoch, self._notes)
+
+    async def write_topics(self) -> None:
+        """Write the topics."""
+        await self._work.write_topics()
+
+    async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
+        """Write a shard's scenarios and dialogues."""
+        await self._work.compose(shard, planned, until)
+
+    async def collect(self) -> list[dict[str, Any]]:
+        """Hand over the notes."""
+        return self._notes.collect()
+
+    async def drain(self) -> None:
+        """Begin no further call."""
+        self._notes.drain()
+
+    async def close(self) -> None:
+        """Close the endpoint."""
+        await self._work.close()
+
+
+class RenderWorker:
+    """Renders one modality; loads its weights once. The driver gives it one shard at a time."""
+
+    def __init__(self, project: Project, epoch: int, modality: Modality) -> None:
+        self._notes = Notes()
+        self._modality = modality
+        self._work = ShardWork(project, epoch, self._notes)
+
+    def render(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
+        """Render a shard's assets."""
+        self._work.render(shard, self._modality, planned)
+
+    def collect(self) -> list[dict[str, Any]]:
+        """Hand over the notes."""
+        return self._notes.collect()
+
+    def drain(self) -> None:
+        """Begin no further batch."""
+        self._notes.drain()
+
+
+def _pack(
+    project: Project, epoch: int, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]
+) -> ShardEntry:
+    return ShardWork(project, epoch, Notes()).pack(shard, planned, duplicates)
+
+
+# Ray's own types know neither asynchronous actors nor all options, hence Any.
+_RESTART: dict[str, Any] = {"max_restarts": 2, "max_task_retries": 2}
+_COMPOSER: Any = ray.remote(num_cpus=CPU_COMPOSER, max_concurrency=1000, **_RESTART)(Composer)
+_RENDER_WORKER: Any = ray.remote(num_cpus=CPU_RENDERER, max_concurrency=3, **_RESTART)(RenderWorker)
+_PACK_TASK: Any = ray.remote(num_cpus=CPU_PACK, max_retries=2)(_pack)
+
+
+class Cluster:
+    """Actors for one run, on a Ray that this process started or joined."""
+
+    def __init__(self, project: Project, epoch: int) -> None:
+        self._project = project
+        self._epoch = epoch
+        self._composers: list[Any] = []
+        self._renderers: dict[Modality, list[Any]] = {}
+        self._free: dict[Modality, asyncio.Queue[Any]] = {}
+        self._is_draining = False
+        _start_ray(project.manifest.execution.address)
+        self._check_room()
+
+    async def write_topics(self) -> None:
+        """Have the topics written."""
+        await _result(self._composer(0).write_topics.remote())
+
+    async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
+        """Have a shard's text written."""
+        await _result(self._composer(shard).compose.remote(shard, planned, until))
+
+    async def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
+        """Have a shard's assets of one modality rendered by whichever actor is free."""
+        free = self._renderer_queue(modality)
+        actor = await free.get()
+        try:
+            await _result(actor.render.remote(shard, planned))
+        finally:
+            free.put_nowait(actor)
+
+    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]) -> ShardEntry:
+        """Have a shard published."""
+        reference = _PACK_TASK.remote(self._project, self._epoch, shard, planned, duplicates)
+        entry: ShardEntry = await _result(reference)
+        return entry
+
+    async def collect(self) -> list[dict[str, Any]]:
+        """Gather the notes of all actors; one that is restarting has none."""
+        answers = await asyncio.gather(
+            *[_result(actor.collect.remote()) for actor in self._actors()], return_exceptions=True
+        )
+        return [note for notes in answers if not isinstance(notes, BaseException) for note in notes]
+
+    async def drain(self) -> None:
+        """Tell all actors to begin nothing further."""
+        self._is_draining = True
+        await asyncio.gather(*[_result(actor.drain.remote()) for actor in self._actors()], return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close endpoints and leave Ray."""
+        closing = [_result(actor.close.remote()) for actor in self._composers]
+        await asyncio.gather(*closing, return_exceptions=True)
+        for actor in self._actors():
+            ray.kill(actor)
+        if _started_here:
+            ray.shutdown()
+
+    def _actors(self) -> list[Any]:
+        return [*self._composers, *(actor for actors in self._renderers.values() for actor in actors)]
+
+    def _composer(self, shard: int) -> Any:
+        if self._is_draining:
+            raise Drained("the run is ending")
+        count = self._project.manifest.execution.composers
+        while len(self._composers) < count:
+            self._composers.append(_COMPOSER.remote(self._project, self._epoch))
+        return self._composers[shard % count]
+
+    def _renderer_queue(self, modality: Modality) -> asyncio.Queue[Any]:
+        if self._is_draining:
+            raise Drained("the run is ending")
+        if modality not in self._free:
+            choice = self._project.manifest.render.section(modality)
+            actors, gpus = (choice.actors, choice.num_gpus) if choice else (1, 0)
+            shape = _RENDER_WORKER.options(num_gpus=gpus)
+            made = [shape.remote(self._project, self._epoch, modality) for _ in range(actors)]
+            self._renderers[modality] = made
+            self._free[modality] = asyncio.Queue()
+            for actor in made:
+                self._free[modality].put_nowait(actor)
+        return self._free[modality]
+
+    def _check_room(self) -> None:
+        """Refuse a manifest whose actors can never all be placed: they would wait for each other for ever."""
+        manifest = self._project.manifest
+        sections = [s for m in manifest.media if (s := manifest.render.section(m)) is not None]
+        cpus = manifest.execution.composers * CPU_COMPOSER + CPU_PACK + sum(s.actors for s in sections) * CPU_RENDERER
+        gpus = sum(s.actors * s.num_gpus for s in sections)
+        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        for name, wanted, there in (("CPU", cpus, have.get("CPU", 0)), ("GPU", gpus, have.get("GPU", 0))):
+            if wanted > there:
+                raise CorpusError(
+                    f"the manifest's actors reserve {wanted:g} {name}s and this Ray has {there:g}: lower "
+                    "execution.composers, render.*.actors or render.*.num_gpus, or give Ray more nodes"
+                )
+
+
+_started_here = False
+
+
+def _start_ray(address: str | None) -> None:
+    global _started_here
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    try:
+        if address is not None:
+            ray.init(address=address, **quiet)
+        else:
+            cores = max(2, os.cpu_count() or 1)
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **quiet,
+            )
+    except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as exc:
+        raise CorpusError(f"Ray did not start ({exc}); check execution.address, free memory and /dev/shm") from exc
+    _started_here = True
+
+
+async def _result(reference: Awaitable[Any]) -> Any:
+    """Await a Ray call; an error of ours comes out as itself, without Ray's wrapping."""
+    try:
+        return await reference
+    except RayTaskError as exc:
+        cause = exc.cause
+        if isinstance(cause, (AnyInstructError, Drained)):
+            raise cause from None
+        raise
+    except RayError as exc:
+        raise CorpusError(f"a worker was lost for good ({type(exc).__name__}: {exc}); run again to go on") from exc

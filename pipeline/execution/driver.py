@@ -1,0 +1,259 @@
+"""A run: topics, plan, shards through their stages in a bounded window, screen, pack, ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.lock import CorpusLock
+from pipeline.contracts.ledger import Ledger, ShardEntry
+from pipeline.contracts.watch import Drained
+from pipeline.execution.ledger import build_ledger, write_corpus_card
+from pipeline.execution.project import Project
+from pipeline.execution.shard_work import ShardWork
+from pipeline.execution.tally import EventLog, Tally
+from pipeline.values.errors import ManifestError
+from pipeline.values.records import Modality, PlannedDialogue, Topic
+from pipeline.work import dialogues, scenarios, topics
+from pipeline.work.orders import order_key
+from pipeline.work.packing import find_duplicates, pack_key
+from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
+from pipeline.work.topics import collect_topics
+
+if TYPE_CHECKING:
+    from pipeline.execution.cluster import Cluster
+
+UNTIL = ("topics", "scenarios", "dialogues", "render")
+POLL_SECONDS = 0.5
+
+Shards = dict[int, list[PlannedDialogue]]
+
+
+class Silence:
+    """A watch for work that only looks."""
+
+    def note(self, event: str, **facts: object) -> None:
+        """Say nothing."""
+
+    def check(self) -> None:
+        """Let everything go on."""
+
+
+@dataclass
+class Run:
+    """One run of a manifest.
+
+    Attributes:
+        on_progress: Called about twice a second with the tally, and at every change of state.
+        was_idle: True once the run has ended without a call, a render or a pack.
+    """
+
+    project: Project
+    lock: CorpusLock
+    limit: int | None = None
+    until: str | None = None
+    on_progress: Callable[[Tally], None] = lambda tally: None
+    tally: Tally = field(default_factory=Tally)
+    was_idle: bool = True
+    _cluster: Cluster | None = None
+    _is_draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.folder = CorpusFolder(self.project.corpus, self.lock)
+        self._look = ShardWork(self.project, self.lock.epoch, Silence())
+        self._events = EventLog(self.folder.work)
+
+    async def execute(self) -> Ledger | None:
+        """Do all that is missing or stale.
+
+        Returns:
+            The ledger, or None where ``until`` ended the run before anything was packed.
+
+        Raises:
+            Drained: the run was asked to end early; what is done is committed or journalled.
+        """
+        watching = asyncio.create_task(self._watch())
+        try:
+            ledger = await self._stages()
+            self.tally.state = "done"
+            return ledger
+        except (Drained, asyncio.CancelledError):
+            self.tally.state = "stopped"
+            raise
+        except BaseException:
+            self.tally.state = "failed"
+            raise
+        finally:
+            watching.cancel()
+            await self._collect()
+            self._tell()
+            if self._cluster is not None:
+                await self._cluster.close()
+
+    async def drain(self) -> None:
+        """End the run as soon as what is in flight has come back."""
+        self._is_draining = True
+        self.tally.state = "draining"
+        self._tell()
+        if self._cluster is not None:
+            await self._cluster.drain()
+
+    async def _stages(self) -> Ledger | None:
+        all_topics = await self._bring_topics()
+        if self.until == "topics":
+            return None
+        extra = 0
+        while True:
+            active = self._bring_plan(all_topics, extra)
+            shards = _by_shard(active)
+            await self._fill(shards)
+            if self.until is not None:
+                return None
+            ledger = await self._publish(shards)
+            wanted = count_wanted(self.project.manifest, len(all_topics))
+            extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
+            if not extra or self.limit is not None:
+                return ledger
+
+    async def _bring_topics(self) -> list[Topic]:
+        orders, store = self._look.topic_orders(), self.folder.topics()
+        receipt = store.receipt(topics.STAGE)
+        if orders and (receipt is None or receipt.order_key != order_key(orders)):
+            self.tally.expect(topics.STAGE, len(orders), 0)
+            await self._at_work().write_topics()
+        ordered = {order.record_id for order in orders}
+        rows = [row for row in store.rows(topics.STAGE) if row["record_id"] in ordered]
+        found = collect_topics(self.project.written_topics(), rows)
+        if not found:
+            reason = f" ({rows[0]['code']}: {rows[0]['message']})" if rows else ""
+            raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{reason}")
+        return found
+
+    def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
+        manifest = self.project.manifest
+        former = self.folder.read_plan()
+        plan = extend_plan(former, all_topics, manifest, self.project.book, extra)
+        if plan != former:
+            self.folder.write_plan(plan)
+        return select_active(plan, all_topics, manifest)[: self.limit]
+
+    async def _fill(self, shards: Shards) -> None:
+        """Bring every shard's stage files up to date, a bounded number of shards at a time."""
+        self._expect(shards)
+        window = asyncio.Semaphore(self.project.manifest.execution.shards_in_flight)
+
+        async def fill(shard: int, planned: list[PlannedDialogue]) -> None:
+            async with window:
+                if self._needs_composing(shard, planned):
+                    await self._at_work().compose(shard, planned, self.until)
+                if self.until in (scenarios.STAGE, dialogues.STAGE):
+                    return
+                media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
+                await _all_of([self._at_work().render(shard, modality, planned) for modality in media])
+
+        await _all_of([fill(shard, planned) for shard, planned in shards.items()])
+
+    async def _publish(self, shards: Shards) -> Ledger:
+        """Screen over the whole corpus, pack the shards that changed, and write card and ledger if anything did."""
+        former = self.folder.read_ledger()
+        have = {entry.shard: entry for entry in former.shards} if former else {}
+        duplicates = find_duplicates(self._dialogue_keys(shards))
+
+        async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
+            store = self.folder.shard(shard)
+            stages = [scenarios.STAGE, dialogues.STAGE, *map(str, self.project.manifest.media)]
+            receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
+            entry = have.get(shard)
+            key = pack_key(planned, receipts, duplicates)
+            if entry and entry.order_key == key and self.folder.is_published(entry):
+                return entry
+            mine = {row.id: duplicates[row.id] for row in planned if row.id in duplicates}
+            return await self._at_work().pack(shard, planned, mine)
+
+        entries = await _all_of([pack(shard, planned) for shard, planned in shards.items()])
+        ledger = build_ledger(self.project, self.folder, entries, shards)
+        card, ledger = write_corpus_card(self.folder, ledger)
+        if ledger != former or not (self.folder.root / "README.md").exists():
+            self.was_idle = False
+            self.folder.publish(ledger, card)
+        return ledger
+
+    def _dialogue_keys(self, shards: Shards) -> list[dict[str, str]]:
+        keys = []
+        for shard, planned in shards.items():
+            wanted = {row.id for row in planned}
+            for row in self.folder.shard(shard).rows(dialogues.STAGE, ["record_id", "status", "text_key"]):
+                if row["status"] == "ok" and row["record_id"] in wanted:
+                    keys.append(row)
+        return keys
+
+    def _needs_composing(self, shard: int, planned: Sequence[PlannedDialogue]) -> bool:
+        store = self.folder.shard(shard)
+        receipt = store.receipt(scenarios.STAGE)
+        if receipt is None or receipt.order_key != order_key(self._look.scenario_orders(planned)):
+            return True
+        if self.until == scenarios.STAGE:
+            return False
+        receipt = store.receipt(dialogues.STAGE)
+        return receipt is None or receipt.order_key != order_key(self._look.dialogue_orders(store, planned))
+
+    def _needs_rendering(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> bool:
+        store = self.folder.shard(shard)
+        receipt = store.receipt(modality)
+        return receipt is None or receipt.order_key != order_key(self._look.render_orders(store, modality, planned))
+
+    def _at_work(self) -> Cluster:
+        """The cluster; started at the first piece of work, so that a finished corpus never waits for Ray."""
+        if self._is_draining:
+            raise Drained("the run is ending")
+        self.was_idle = False
+        if self._cluster is None:
+            from pipeline.execution.cluster import Cluster
+
+            self._cluster = Cluster(self.project, self.lock.epoch)
+        return self._cluster
+
+    def _expect(self, shards: Shards) -> None:
+        """Count what each stage has to do: a slot fixes a dialogue's media before a word of it is written."""
+        every = [row for planned in shards.values() for row in planned]
+        kinds = [kind for row in every for turn in row.slot.turns for kind in turn.kinds]
+        totals = {scenarios.STAGE: len(every), dialogues.STAGE: len(every)}
+        totals |= {str(m): kinds.count(m) for m in self.project.manifest.media}
+        for stage, total in totals.items():
+            receipts = [self.folder.shard(shard).receipt(stage) for shard in shards]
+            done = sum(receipt.num_ok + receipt.num_failed for receipt in receipts if receipt)
+            self.tally.expect(stage, total, min(done, total))
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await self._collect()
+            self._tell()
+
+    async def _collect(self) -> None:
+        if self._cluster is not None:
+            self.tally.take(await self._cluster.collect())
+
+    def _tell(self) -> None:
+        self._events.append(self.tally.snapshot())
+        self.on_progress(self.tally)
+
+
+def _by_shard(active: Sequence[PlannedDialogue]) -> Shards:
+    shards: Mapping[int, list[PlannedDialogue]] = defaultdict(list)
+    for row in active:
+        shards[row.shard].append(row)
+    return dict(sorted(shards.items()))
+
+
+async def _all_of(work: Sequence[Awaitable[ShardEntry]] | Sequence[Awaitable[None]]) -> list[ShardEntry]:
+    """Wait for all, also where some fail: what is in flight must come to its end before the run does."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, Drained)), errors[0])
+    return [outcome for outcome in outcomes if isinstance(outcome, ShardEntry)]

@@ -1,0 +1,239 @@
+"""What a run would do and what it would cost, without doing any of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.contracts.chat import ChatRequest, Usage
+from pipeline.contracts.render import Brief
+from pipeline.execution.driver import Silence
+from pipeline.execution.project import Project
+from pipeline.execution.shard_work import ShardWork
+from pipeline.values.ids import topic_id
+from pipeline.values.manifest import Manifest
+from pipeline.values.records import Modality, PlannedDialogue, Topic
+from pipeline.values.units import USD, Seconds
+from pipeline.work import dialogues, scenarios, topics
+from pipeline.work.answers import MAX_CHARACTERS
+from pipeline.work.asking import cost
+from pipeline.work.dialogues import Scenario, build_whole, opening
+from pipeline.work.orders import Inventory, take_inventory
+from pipeline.work.planning import count_wanted, extend_plan, select_active
+from pipeline.work.topics import collect_topics
+
+CHARACTERS_PER_TOKEN = 4.0
+"""Rule of thumb for English prose; the forecast of a prompt is the length of the real prompt over this."""
+
+TOKENS_PER_FIELD = 32
+"""Measured over the answers of the embedded model: 21 to 35 tokens a field, keys and quotes included."""
+
+SCENARIO_TOKENS = 65
+TOPIC_TOKENS = 12
+SAMPLE = 24
+"""Prompts that are really built for a forecast; the others are taken to be as long on average."""
+
+STAND_IN = "Somebody wants something and shows what it is about, and the assistant makes what was asked for. " * 3
+MAX_FORECAST_TOPICS = 2_000_000
+
+
+@dataclass
+class StageForecast:
+    """One stage: what is there, and what making the rest takes."""
+
+    inventory: Inventory
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: USD = 0.0
+    render_seconds: Seconds = 0.0
+
+
+@dataclass
+class Forecast:
+    """All stages in their order.
+
+    Attributes:
+        num_topics: Topics that are there or will be.
+        num_planned: Dialogues in the plan that count today.
+        num_new: Those of them that the plan does not have yet.
+        are_topics_there: False where the topics are still to be written, so that everything after is estimated.
+    """
+
+    num_topics: int
+    num_planned: int
+    num_new: int
+    are_topics_there: bool
+    stages: dict[str, StageForecast] = field(default_factory=dict)
+
+
+def forecast(project: Project, limit: int | None = None) -> Forecast:
+    """Compare manifest and corpus, row by row where there are rows, and price the rest."""
+    manifest, folder = project.manifest, CorpusFolder(project.corpus)
+    look = ShardWork(project, None, Silence())
+    orders, store = look.topic_orders(), folder.topics()
+    inventory = take_inventory(orders, store, topics.STAGE)
+    rows = [row for row in store.rows(topics.STAGE) if row["record_id"] in {order.record_id for order in orders}]
+    found = collect_topics(project.written_topics(), rows if not (inventory.stale or inventory.missing) else [])
+    found += _topics_to_come(project, inventory)
+    former = folder.read_plan()
+    # A big corpus that does not exist yet is forecast from a sample of its plan.
+    sampled = found[: _sample_topics(manifest)] if not former else found
+    plan = extend_plan(former, sampled, manifest, project.book)
+    active = select_active(plan, sampled, manifest)[:limit]
+    wanted = min(count_wanted(manifest, len(found)), limit or math.inf)
+    scale = wanted / len(active) if active and not former else 1.0
+    known = {row.id for row in former}
+    result = Forecast(
+        num_topics=len(found),
+        num_planned=round(len(active) * scale),
+        num_new=round(sum(row.id not in known for row in active) * scale),
+        are_topics_there=not (inventory.stale or inventory.missing),
+    )
+    result.stages[topics.STAGE] = _forecast_topics(project, look, inventory)
+    _forecast_text(result, project, look, folder, active, scale)
+    _forecast_media(result, project, look, folder, active, scale)
+    return result
+
+
+def _sample_topics(manifest: Manifest) -> int:
+    return max(2048 // manifest.size.dialogues_per_topic, 1)
+
+
+def _topics_to_come(project: Project, inventory: Inventory) -> list[Topic]:
+    """Stand-ins for topics that nobody has written yet."""
+    generate = project.manifest.topics.generate
+    if generate is None or not (inventory.stale or inventory.missing):
+        return []
+    count = min(
+        (inventory.current + inventory.stale + inventory.missing) * generate.per_meta_topic, MAX_FORECAST_TOPICS
+    )
+    texts = (f"a topic that is still to be written {number}" for number in range(count))
+    return [Topic(id=topic_id(text), text=text, meta_topic="") for text in texts]
+
+
+def _forecast_topics(project: Project, look: ShardWork, inventory: Inventory) -> StageForecast:
+    result = StageForecast(inventory)
+    generate = project.manifest.topics.generate
+    to_do = inventory.stale + inventory.missing
+    if generate is None or not to_do:
+        return result
+    rounds = math.ceil(generate.per_meta_topic / generate.per_call)
+    meta = look.topic_orders()[0].payload.meta_topic
+    have = ["a topic of about six words"] * (generate.per_meta_topic // 2)
+    request = topics.build_request(meta, have, generate.per_call, project.manifest, project.book)
+    _add_calls(result, project, to_do * rounds, _tokens(request), TOPIC_TOKENS * generate.per_call)
+    return result
+
+
+def _forecast_text(
+    result: Forecast,
+    project: Project,
+    look: ShardWork,
+    folder: CorpusFolder,
+    active: Sequence[PlannedDialogue],
+    scale: float,
+) -> None:
+    have = {scenarios.STAGE: Inventory(), dialogues.STAGE: Inventory()}
+    for shard, planned in _shards(active).items():
+        store = folder.shard(shard)
+        have[scenarios.STAGE].add(take_inventory(look.scenario_orders(planned), store, scenarios.STAGE))
+        found = take_inventory(look.dialogue_orders(store, planned), store, dialogues.STAGE)
+        receipt = store.receipt(scenarios.STAGE)
+        # A dialogue whose scenario is still to be written has no order yet, and will be missing.
+        lost = receipt.num_failed if receipt else 0
+        found.missing += max(0, len(planned) - lost - found.current - found.stale - found.missing)
+        have[dialogues.STAGE].add(found)
+    sample = active[:SAMPLE]
+    prompts = [_tokens(scenarios.build_request(row, project.manifest, project.book)) for row in sample]
+    stage = result.stages[scenarios.STAGE] = StageForecast(_scaled(have[scenarios.STAGE], scale))
+    to_do = stage.inventory.stale + stage.inventory.missing
+    _add_calls(stage, project, to_do, _mean(prompts), SCENARIO_TOKENS)
+    stage = result.stages[dialogues.STAGE] = StageForecast(_scaled(have[dialogues.STAGE], scale))
+    to_do = stage.inventory.stale + stage.inventory.missing
+    shapes = [_dialogue_calls(row, project) for row in sample]
+    calls = _mean([shape[0] for shape in shapes])
+    if calls:
+        prompt = _mean([shape[1] for shape in shapes]) / calls
+        answer = _mean([shape[2] for shape in shapes]) / calls
+        _add_calls(stage, project, round(to_do * calls), prompt, answer)
+
+
+def _dialogue_calls(row: PlannedDialogue, project: Project) -> tuple[int, float, float]:
+    """Calls, prompt tokens and answer tokens of one dialogue."""
+    scenario = Scenario(row, STAND_IN)
+    num_fields = sum(len(turn.kinds) for turn in row.slot.turns)
+    if project.manifest.writer.effective_style == "whole":
+        request = build_whole(scenario, project.manifest, project.book)
+        return 1, _tokens(request), num_fields * TOKENS_PER_FIELD
+    start = sum(len(message.content) for message in opening(scenario, project.manifest, project.book))
+    count = len(row.slot.turns)
+    # Each turn sees the opening and half of what comes to be said.
+    seen = count * (start / CHARACTERS_PER_TOKEN + 40) + count * num_fields * TOKENS_PER_FIELD / 2
+    return count, seen, num_fields * TOKENS_PER_FIELD
+
+
+def _forecast_media(
+    result: Forecast,
+    project: Project,
+    look: ShardWork,
+    folder: CorpusFolder,
+    active: Sequence[PlannedDialogue],
+    scale: float,
+) -> None:
+    kinds = Counter(kind for row in active for turn in row.slot.turns for kind in turn.kinds)
+    for modality in project.manifest.media:
+        have = Inventory()
+        for shard, planned in _shards(active).items():
+            store = folder.shard(shard)
+            have.add(take_inventory(look.render_orders(store, modality, planned), store, modality))
+        have.missing += max(0, kinds[modality] - have.current - have.stale - have.missing)
+        stage = result.stages[modality] = StageForecast(_scaled(have, scale))
+        per_brief = project.plugin(modality).estimate(project.options(modality), _typical(modality, project.manifest))
+        stage.render_seconds = (stage.inventory.stale + stage.inventory.missing) * per_brief
+
+
+def _typical(modality: Modality, manifest: Manifest) -> Brief:
+    text = "x" * (MAX_CHARACTERS[modality] * 3 // 5)
+    image, music = manifest.render.image, manifest.render.music
+    return Brief(
+        id="typical",
+        modality=modality,
+        text=text,
+        seed=0,
+        width=image.width if image else None,
+        height=image.height if image else None,
+        duration=sum(music.seconds) / 2 if music else None,
+    )
+
+
+def _add_calls(stage: StageForecast, project: Project, calls: int, prompt: float, answer: float) -> None:
+    usage = Usage(prompt_tokens=round(prompt * calls), completion_tokens=round(answer * calls))
+    stage.calls += calls
+    stage.prompt_tokens += usage.prompt_tokens
+    stage.completion_tokens += usage.completion_tokens
+    stage.usd += cost(usage, project.price)
+
+
+def _tokens(request: ChatRequest) -> float:
+    return sum(len(message.content) for message in request.messages) / CHARACTERS_PER_TOKEN
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
+def _scaled(inventory: Inventory, scale: float) -> Inventory:
+    if scale == 1.0:
+        return inventory
+    return Inventory(round(inventory.current * scale), round(inventory.missing * scale), round(inventory.stale * scale))
+
+
+def _shards(active: Sequence[PlannedDialogue]) -> dict[int, list[PlannedDialogue]]:
+    shards: dict[int, list[PlannedDialogue]] = {}
+    for row in active:
+        shards.setdefault(row.shard, []).append(row)
+    return shards

@@ -1,0 +1,136 @@
+"""The root ledger: sums over the shard ledgers, and what the corpus was made with."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pipeline import __version__
+from pipeline.adapters.corpus import SCHEMA_VERSION, CorpusFolder
+from pipeline.adapters.model_files import load_lock
+from pipeline.contracts.ledger import Ledger, ShardEntry, ShardLedger
+from pipeline.execution.project import Project
+from pipeline.values.ids import content_key, sha256_hex
+from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.work import topics
+from pipeline.work.card import write_card
+
+LIBRARIES = ("ray", "pyarrow", "openai", "numpy", "pillow", "soundfile")
+
+
+def build_ledger(
+    project: Project,
+    folder: CorpusFolder,
+    entries: Sequence[ShardEntry],
+    shards: Mapping[int, Sequence[PlannedDialogue]],
+) -> Ledger:
+    """Sum up the shards; the card's hash is filled in by :func:`write_corpus_card`."""
+    ledgers = [folder.read_shard_ledger(entry) for entry in entries]
+    tables: Counter[str] = Counter()
+    for ledger in ledgers:
+        for file in ledger.files:
+            tables[file.table] += file.num_rows
+    lost = [sum(dict(ledger.stages.get(s, {})).get("num_lost_calls", 0) for s in ledger.stages) for ledger in ledgers]
+    return Ledger(
+        schema_version=SCHEMA_VERSION,
+        name=project.manifest.name,
+        description=project.manifest.description,
+        generator=f"anyinstruct {__version__}",
+        manifest=project.manifest.model_dump(mode="json"),
+        counts=_sum(ledger.counts for ledger in ledgers),
+        reasons=_sum(ledger.reasons for ledger in ledgers),
+        matrix=_matrix(project, ledgers, shards),
+        tables=tables,
+        voices=_sum(ledger.voices for ledger in ledgers),
+        spend=_spend(folder, ledgers),
+        num_lost_calls=sum(lost),
+        writer=_describe_writer(project),
+        renderers={str(m): _describe_renderer(project, m, ledgers) for m in project.manifest.media},
+        prompts=_describe_prompts(project),
+        versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        card_sha256="",
+        shards=tuple(entries),
+    )
+
+
+def write_corpus_card(folder: CorpusFolder, ledger: Ledger) -> tuple[str, Ledger]:
+    """Return the data card and the ledger that carries its hash."""
+    card = write_card(ledger, [folder.read_shard_ledger(entry) for entry in ledger.shards])
+    return card, ledger.model_copy(update={"card_sha256": sha256_hex(card)})
+
+
+def _sum(counts: Any) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for some in counts:
+        for name, number in some.items():
+            total[name] += number
+    return dict(sorted(total.items()))
+
+
+def _matrix(
+    project: Project, ledgers: Sequence[ShardLedger], shards: Mapping[int, Sequence[PlannedDialogue]]
+) -> dict[str, dict[str, float]]:
+    """By cell: the share that the manifest wants, and how many were planned and kept."""
+    weights = sum(cell.weight for cell in project.manifest.mix)
+    planned = Counter(row.slot.cell for rows in shards.values() for row in rows)
+    kept = _sum(ledger.cells for ledger in ledgers)
+    return {
+        cell.name: {
+            "share": round(cell.weight / weights, 6),
+            "planned": planned[cell.name],
+            "kept": kept.get(cell.name, 0),
+        }
+        for cell in project.manifest.mix
+    }
+
+
+def _spend(folder: CorpusFolder, ledgers: Sequence[ShardLedger]) -> dict[str, dict[str, dict[str, float]]]:
+    """Calls, tokens and dollars by stage and model, over the rows that the corpus rests on."""
+    receipt = folder.topics().receipt(topics.STAGE)
+    facts = [(topics.STAGE, receipt.facts)] if receipt else []
+    facts += [(stage, facts) for ledger in ledgers for stage, facts in ledger.stages.items()]
+    total: dict[str, dict[str, dict[str, float]]] = {}
+    for stage, fact in facts:
+        for model, columns in fact.get("spend", {}).items():
+            sums = total.setdefault(stage, {}).setdefault(model, defaultdict(float))
+            for name, value in columns.items():
+                sums[name] += value
+    return total
+
+
+def _describe_writer(project: Project) -> dict[str, Any]:
+    writer = project.manifest.writer
+    facts: dict[str, Any] = {"engine": writer.engine, "model": writer.model, "style": writer.effective_style}
+    if writer.engine == "embedded":
+        locked = load_lock().models[writer.model]
+        facts |= {"licence": locked.licence, "sha256": {file.name: file.sha256 for file in locked.files}}
+    facts["price_usd_per_million"] = project.price.model_dump(mode="json") if project.is_priced else None
+    return facts
+
+
+def _describe_renderer(project: Project, modality: Modality, ledgers: Sequence[ShardLedger]) -> dict[str, Any]:
+    plugin, options = project.plugin(modality), project.options(modality)
+    facts = [ledger.stages[modality] for ledger in ledgers if modality in ledger.stages]
+    return {
+        "renderer": plugin.name,
+        "version": plugin.version,
+        "is_draft": plugin.is_draft,
+        "options": options.model_dump(mode="json"),
+        "licences": dict(plugin.licences(options)),
+        "seconds": round(sum(fact.get("render_seconds", 0.0) for fact in facts), 3),
+        "made": sum(fact.get("num_made", 0) for fact in facts),
+        "failed": sum(fact.get("num_failed", 0) for fact in facts),
+    }
+
+
+def _describe_prompts(project: Project) -> dict[str, str]:
+    book = project.book
+    names = sorted(path.stem for path in (book.folder / "templates").glob("*.j2"))
+    keys = {f"templates/{name}.j2": book.key(name) for name in names}
+    keys["meta_topics.yaml"] = content_key([m.model_dump(mode="json") for m in book.meta_topics.values()])
+    keys["demonstrations"] = content_key([d.model_dump(mode="json") for d in book.demonstrations.values()])
+    keys["requirements.yaml"] = content_key([r.model_dump(mode="json") for r in book.requirements.values()])
+    return keys

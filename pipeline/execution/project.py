@@ -1,0 +1,179 @@
+"""A manifest with everything that it names, resolved and checked: what driver and workers both start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.adapters.prompt_files import PromptFolder
+from pipeline.adapters.shipped import shipped
+from pipeline.adapters.topic_files import make_topic, read_topics
+from pipeline.adapters.voices import load_voices
+from pipeline.adapters.yaml_file import load_yaml
+from pipeline.contracts.render import RendererOptions, RendererPlugin, Voice
+from pipeline.values.errors import ManifestError
+from pipeline.values.ids import content_key
+from pipeline.values.manifest import Manifest, Price
+from pipeline.values.records import Modality, Topic
+from pipeline.work.briefs import Casting, cast
+from pipeline.work.topics import chosen_meta_topics
+
+ENTRY_POINTS = "anyinstruct.renderers"
+FREE = Price(input=0, output=0)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checked manifest.
+
+    Attributes:
+        path: The manifest's file; what it names is relative to its folder.
+        corpus: The corpus folder.
+    """
+
+    path: Path
+    manifest: Manifest
+    corpus: Path
+
+    @cached_property
+    def book(self) -> PromptFolder:
+        """The prompts folder."""
+        return PromptFolder(self._beside(self.manifest.prompts) if self.manifest.prompts else shipped("prompts"))
+
+    @cached_property
+    def voices(self) -> Mapping[str, Voice]:
+        """All voices of the voices file, by name."""
+        speech = self.manifest.render.speech
+        own = speech.voices_file if speech else None
+        return load_voices(self._beside(own) if own else shipped("manifests", "voices.yaml"))
+
+    @cached_property
+    def casting(self) -> Casting | None:
+        """The voices that the manifest chooses."""
+        speech = self.manifest.render.speech
+        return cast(speech, self.voices) if speech and Modality.SPEECH in self.manifest.media else None
+
+    @cached_property
+    def price(self) -> Price:
+        """The writer's price: the manifest's own, else the shipped list's, else nothing for an embedded model."""
+        writer = self.manifest.writer
+        if writer.price is not None:
+            return writer.price
+        if writer.engine == "embedded":
+            return FREE
+        return load_prices().get(writer.model, FREE)
+
+    @property
+    def is_priced(self) -> bool:
+        """False where spend cannot be told because nobody stated the model's price."""
+        writer = self.manifest.writer
+        return writer.engine == "embedded" or writer.price is not None or writer.model in load_prices()
+
+    def plugin(self, modality: Modality) -> RendererPlugin:
+        """The renderer that the manifest names for a modality."""
+        choice = self.manifest.render.section(modality)
+        if choice is None:
+            raise ManifestError(f"{self.path}: render.{modality} is missing")
+        return find_renderer(choice.renderer, modality)
+
+    def options(self, modality: Modality) -> RendererOptions:
+        """The renderer's own options, checked by its plug-in.
+
+        Raises:
+            ManifestError: names the key, its value and what is allowed.
+        """
+        choice = self.manifest.render.section(modality)
+        if choice is None:
+            raise ManifestError(f"{self.path}: render.{modality} is missing")
+        try:
+            return self.plugin(modality).options.model_validate(choice.options)
+        except ValidationError as exc:
+            error = exc.errors(include_url=False)[0]
+            key = ".".join(str(step) for step in error["loc"])
+            known = ", ".join(self.plugin(modality).options.model_fields)
+            raise ManifestError(
+                f"{self.path}: render.{modality}.options.{key}: {error['msg']} (is {error.get('input')!r}); "
+                f"{choice.renderer} knows {known or 'no options'}"
+            ) from exc
+
+    def renderer_key(self, modality: Modality) -> str:
+        """Fingerprint of a renderer: name, version, options and model files' names."""
+        plugin, options = self.plugin(modality), self.options(modality)
+        return content_key(plugin.name, plugin.version, options.model_dump(mode="json"), list(plugin.models(options)))
+
+    def model_names(self) -> list[str]:
+        """Locked models that this manifest needs, writer's first."""
+        names = [self.manifest.writer.model] if self.manifest.writer.engine == "embedded" else []
+        for modality in self.manifest.media:
+            names += self.plugin(modality).models(self.options(modality))
+        return list(dict.fromkeys(names))
+
+    def written_topics(self) -> list[Topic]:
+        """Topics that people wrote: those in the manifest, then those in its files."""
+        topics = [
+            make_topic(" ".join(text.split()), "", f"{self.path}: topics.list") for text in self.manifest.topics.list
+        ]
+        for name in self.manifest.topics.files:
+            topics += read_topics(self._beside(name), self.book.meta_topics)
+        return topics
+
+    def check(self) -> None:
+        """Resolve everything that the manifest names, so that nothing is found wrong after money was spent.
+
+        Raises:
+            ManifestError: what is wrong, where, and what is allowed.
+        """
+        self.written_topics()
+        if self.manifest.topics.generate is not None:
+            chosen_meta_topics(self.manifest.topics.generate, self.book)
+        for modality in self.manifest.media:
+            plugin, options = self.plugin(modality), self.options(modality)
+            if self.manifest.intended_use == "commercial" and not plugin.is_commercial_use_allowed(options):
+                licences = ", ".join(f"{name}: {licence}" for name, licence in plugin.licences(options).items())
+                raise ManifestError(
+                    f"{self.path}: render.{modality}: {plugin.name} uses models that forbid commercial use "
+                    f"({licences}); choose another, or state intended_use: research"
+                )
+        self.casting  # noqa: B018  resolves the voices
+
+    def _beside(self, name: str) -> Path:
+        return (self.path.parent / name).resolve()
+
+
+def load_project(path: Path, corpus: Path | None = None) -> Project:
+    """Read and check a manifest.
+
+    Raises:
+        ManifestError: anything in it, or in what it names, is wrong.
+    """
+    manifest = load_yaml(path, Manifest)
+    project = Project(path, manifest, corpus or Path("corpora") / manifest.name)
+    project.check()
+    return project
+
+
+def find_renderer(name: str, modality: Modality | None = None) -> RendererPlugin:
+    """Return a registered renderer.
+
+    Raises:
+        ManifestError: there is none of that name, or it makes another modality.
+    """
+    known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in known:
+        raise ManifestError(f"renderer {name!r} is not installed; there are {', '.join(sorted(known))}")
+    plugin: RendererPlugin = known[name].load()
+    if modality is not None and plugin.modality != modality:
+        raise ManifestError(f"render.{modality}: {name} makes {plugin.modality}, not {modality}")
+    return plugin
+
+
+def load_prices() -> dict[str, Price]:
+    """Return the reviewed price list, by model name."""
+    data: dict[str, Any] = load_yaml(shipped("manifests", "prices.yaml"), dict[str, Any])
+    return {name: Price.model_validate(price) for name, price in data["models"].items()}

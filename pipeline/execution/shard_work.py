@@ -1,0 +1,143 @@
+"""What is done to one shard, stage by stage, with real adapters. Runs in workers; knows no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.llm import open_chat
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.store import ShardFolder
+from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest
+from pipeline.contracts.ledger import ShardEntry
+from pipeline.contracts.render import Renderer
+from pipeline.contracts.storage import Receipt, Row
+from pipeline.contracts.watch import Watch
+from pipeline.execution.project import Project
+from pipeline.values.manifest import Writer
+from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.work import dialogues, scenarios, topics
+from pipeline.work.briefs import PlacedBrief, order_renders
+from pipeline.work.context import Writing
+from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
+from pipeline.work.orders import Order
+from pipeline.work.packing import pack_shard
+from pipeline.work.rendering import RenderJob, render_assets
+from pipeline.work.scenarios import order_scenarios, write_scenarios
+from pipeline.work.topics import order_topics, write_topics
+
+
+class LazyChat:
+    """Opens the endpoint or loads the engine at the first call, so that work without calls never pays for it."""
+
+    def __init__(self, writer: Writer, models: ModelCache) -> None:
+        self._writer = writer
+        self._models = models
+        self._chat: ChatModel | None = None
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        """Answer one request; see ``ChatModel``."""
+        if self._chat is None:
+            self._chat = open_chat(self._writer, self._models)
+        return await self._chat.complete(request)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        if self._chat is not None:
+            await self._chat.close()
+
+
+class ShardWork:
+    """A project's stages, bound to the corpus and to one run's epoch."""
+
+    def __init__(self, project: Project, epoch: int | None, watch: Watch) -> None:
+        self.project = project
+        self.watch = watch
+        lock = None if epoch is None else CorpusLock(project.corpus / "work", epoch)
+        self.folder = CorpusFolder(project.corpus, lock)
+        self._models = ModelCache()
+        self._renderers: dict[Modality, Renderer] = {}
+
+    @cached_property
+    def writing(self) -> Writing:
+        """What the writing stages share; one endpoint and one gate for all shards of this process."""
+        writer = self.project.manifest.writer
+        chat = LazyChat(writer, self._models)
+        gate = asyncio.Semaphore(writer.records_in_flight)
+        return Writing(self.project.manifest, self.project.book, self.project.price, chat, self.watch, gate)
+
+    async def write_topics(self) -> Receipt:
+        """Write the topics that the manifest has generated."""
+        orders = order_topics(self.project.manifest, self.project.book)
+        return await write_topics(orders, self.folder.topics(), self.writing)
+
+    async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
+        """Write a shard's scenarios and dialogues."""
+        store = self.folder.shard(shard)
+        await write_scenarios(self.scenario_orders(planned), store, self.writing)
+        if until != scenarios.STAGE:
+            await write_dialogues(self.dialogue_orders(store, planned), store, self.writing)
+
+    def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> Receipt:
+        """Render a shard's assets of one modality."""
+        store = self.folder.shard(shard)
+        choice = self.project.manifest.render.section(modality)
+        plugin = self.project.plugin(modality)
+        if choice is None:
+            raise ValueError(f"no section for {modality}")
+        job = RenderJob(
+            modality=modality,
+            corpus_seed=self.project.manifest.seed,
+            choice=choice,
+            version=plugin.version,
+            is_draft=plugin.is_draft,
+            load=lambda: self._load(modality),
+            watch=self.watch,
+        )
+        return render_assets(self.render_orders(store, modality, planned), store, job)
+
+    def pack(self, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]) -> ShardEntry:
+        """Publish a shard."""
+        return pack_shard(shard, planned, self.project.manifest, self.folder.shard(shard), self.folder, duplicates)
+
+    def topic_orders(self) -> list[Order[topics.Quota]]:
+        """What the topics stage is asked for."""
+        return order_topics(self.project.manifest, self.project.book)
+
+    def scenario_orders(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
+        """What the scenarios stage is asked for."""
+        return order_scenarios(planned, self.project.manifest, self.project.book)
+
+    def dialogue_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
+        """What the dialogues stage is asked for: every planned dialogue whose scenario is there."""
+        rows = store.rows(scenarios.STAGE, ["record_id", "status", "scenario"])
+        written = {row["record_id"]: row["scenario"] for row in rows if row["status"] == "ok"}
+        ready = [Scenario(row, written[row.id]) for row in planned if row.id in written]
+        return order_dialogues(ready, self.project.manifest, self.project.book)
+
+    def render_orders(
+        self, store: ShardFolder, modality: Modality, planned: Sequence[PlannedDialogue]
+    ) -> list[Order[PlacedBrief]]:
+        """What the render stage is asked for: every part of the modality in dialogues that are there."""
+        wanted = {row.id for row in planned}
+        rows: list[Row] = [
+            row
+            for row in store.rows(dialogues.STAGE, ["record_id", "status", "turns"])
+            if row["record_id"] in wanted and row["status"] == "ok"
+        ]
+        key, casting = self.project.renderer_key(modality), self.project.casting
+        return order_renders(modality, rows, self.project.manifest, key, casting)
+
+    async def close(self) -> None:
+        """Close the endpoint, if one was opened."""
+        if "writing" in self.__dict__:
+            await self.writing.chat.close()
+
+    def _load(self, modality: Modality) -> Renderer:
+        if modality not in self._renderers:
+            plugin = self.project.plugin(modality)
+            self._renderers[modality] = plugin.load(self.project.options(modality), self._models)
+        return self._renderers[modality]

@@ -1,0 +1,113 @@
+"""What a run has done so far, counted from the notes of its workers, and its one event log."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.values.errors import CorpusError
+from pipeline.values.units import USD
+
+RATE_WINDOW_SECONDS = 60.0
+
+
+@dataclass
+class StageTally:
+    """One stage: records done of all, failures, and when the last ones came."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=512))
+
+    def per_second(self, now: float) -> float:
+        """Rate over the last minute."""
+        times = [moment for moment in self.recent if now - moment < RATE_WINDOW_SECONDS]
+        return len(times) / max(now - times[0], 1.0) if times else 0.0
+
+
+@dataclass
+class Tally:
+    """The whole run.
+
+    Attributes:
+        busy: What the LLM and each renderer did last, by stage.
+    """
+
+    stages: dict[str, StageTally] = field(default_factory=dict)
+    spend_usd: USD = 0.0
+    tokens: int = 0
+    num_calls: int = 0
+    num_answers: int = 0
+    num_renders: int = 0
+    state: str = "running"
+    busy: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def expect(self, stage: str, total: int, done: int) -> None:
+        """State how many records a stage has, and how many of them were there before."""
+        tally = self.stages.setdefault(stage, StageTally())
+        tally.total, tally.done = total, done
+
+    def take(self, notes: Iterable[Mapping[str, Any]]) -> None:
+        """Count notes."""
+        for note in notes:
+            event = note["event"]
+            if event == "call":
+                self.num_calls += 1
+                self.busy["llm"] = f"{note['purpose']} of {note['record']}"
+            elif event == "answer":
+                self.num_answers += 1
+                self.spend_usd += note["usd"]
+                self.tokens += note["tokens"]
+            else:
+                stage = self.stages.setdefault(note["stage"], StageTally())
+                stage.done += 1
+                stage.failed += note["code"] is not None
+                stage.recent.append(time.monotonic())
+                self.num_renders += event == "render"
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the line for the event log; see :class:`EventLog`."""
+        now = time.monotonic()
+        return {
+            "event": "tally",
+            "pid": os.getpid(),
+            "state": self.state,
+            "stages": {
+                name: {
+                    "done": stage.done,
+                    "total": stage.total,
+                    "failed": stage.failed,
+                    "per_second": round(stage.per_second(now), 3),
+                }
+                for name, stage in self.stages.items()
+            },
+            "spend_usd": round(self.spend_usd, 6),
+            "tokens": self.tokens,
+            "tokens_per_second": round(self.tokens / max(now - self.started, 1e-3), 2),
+            "calls_in_flight": self.num_calls - self.num_answers,
+            "note": self.busy.get("llm", ""),
+        }
+
+
+class EventLog:
+    """``work/events.jsonl``: one JSON object a line with ``t`` (Unix seconds) first; read by ``status``."""
+
+    def __init__(self, work: Path) -> None:
+        self._path = work / "events.jsonl"
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Append one line; raises CorpusError where the disk does not take it."""
+        line = json.dumps({"t": round(time.time(), 3), **event}, ensure_ascii=False)
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as exc:
+            raise CorpusError(f"{self._path}: cannot be written: {exc.strerror}") from exc

@@ -1,0 +1,304 @@
+"""`verify`: every file against its hash, every row against what the ledgers claim, and what to set aside of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pipeline.adapters.corpus import PUBLISHED_FOLDERS, CorpusFolder
+from pipeline.adapters.files import PARTIAL, read_json, sha256_file
+from pipeline.adapters.probes import PROBES
+from pipeline.adapters.store import DAMAGED, ShardFolder
+from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
+from pipeline.contracts.storage import Receipt, Row
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import sha256_hex
+from pipeline.work import scenarios
+from pipeline.work.tables import PUBLISHED
+from pipeline.work.verifying import Finding, IdRegister, RootCheck, ShardCheck, error, note
+
+ROWS_AT_A_TIME = 20
+"""Rows with media held in memory at once."""
+
+MAX_EXAMPLES = 5
+"""Findings of one code in one file that are told one by one; the others are counted."""
+
+
+@dataclass
+class Verification:
+    """What was found.
+
+    Attributes:
+        damaged: Files that a run can rebuild once they are out of its way.
+        num_alike: Findings left out since there were enough like them, by code and file.
+        on_bytes: Told of each file's bytes as they are read.
+    """
+
+    folder: CorpusFolder
+    on_bytes: Callable[[int], None] = lambda number: None
+    findings: list[Finding] = field(default_factory=list)
+    damaged: dict[Path, None] = field(default_factory=dict)
+    num_files: int = 0
+    num_dialogues: int = 0
+    num_assets: int = 0
+    num_alike: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _examples: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def is_sound(self) -> bool:
+        """True where there is nothing but notes."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+    def run(self) -> None:
+        """Check the whole corpus; changes nothing.
+
+        Raises:
+            CorpusError: there is no corpus, or it was written by a later version of this program.
+        """
+        root = self.folder.root
+        if not (root / "ledger.json").exists() and not self.folder.work.is_dir():
+            raise CorpusError(f"{root}: is no corpus: neither ledger.json nor work/ is there")
+        ledger = self._read_root()
+        if ledger is not None:
+            self._check_card(ledger)
+            self._check_published(ledger)
+        elif not (root / "ledger.json").exists():
+            self._add(note("not_packed", "ledger.json", "is not there: nothing has been published yet"))
+        self._check_plan()
+        for folder in self._stage_folders():
+            self._check_stages(folder)
+        self._note_leftovers()
+
+    def _add(self, finding: Finding, path: Path | None = None) -> None:
+        """Keep a finding, or count it; ``path`` is what a run rebuilds once it is set aside."""
+        key = (finding.code, finding.where.partition(": ")[0])
+        self._examples[key] += 1
+        if self._examples[key] <= MAX_EXAMPLES:
+            self.findings.append(finding)
+        else:
+            self.num_alike[key] += 1
+        if path is not None and finding.severity == "error":
+            self.damaged[path] = None
+
+    def _read_root(self) -> Ledger | None:
+        path = self.folder.root / "ledger.json"
+        try:
+            return self.folder.read_ledger()
+        except CorpusError as exc:
+            if "schema version" in str(exc):
+                raise
+            self._add(error("ledger_damaged", "ledger.json", str(exc)), path)
+            return None
+
+    def _check_card(self, ledger: Ledger) -> None:
+        path = self.folder.root / "README.md"
+        if not path.is_file():
+            self._add(error("file_missing", "README.md", "the ledger names it and it is not there"))
+        elif sha256_hex(path.read_bytes()) != ledger.card_sha256:
+            self._add(error("hash_differs", "README.md", "its SHA-256 is not the one in ledger.json"), path)
+        self.num_files += 1
+
+    def _check_published(self, ledger: Ledger) -> None:
+        root, ids = RootCheck(), IdRegister()
+        is_whole = True
+        for entry in ledger.shards:
+            made = self._read_shard_ledger(entry)
+            if made is None:
+                is_whole = False
+                continue
+            root.add(made)
+            self._check_shard(made, entry, ids)
+        if is_whole:
+            for finding in root.finish(ledger):
+                self._add(finding, self.folder.root / "ledger.json")
+
+    def _read_shard_ledger(self, entry: ShardEntry) -> ShardLedger | None:
+        self.num_files += 1
+        try:
+            path = self.folder.inside(entry.path)
+            made = self.folder.read_shard_ledger(entry)
+        except CorpusError as exc:
+            is_there = (self.folder.root / entry.path).is_file()
+            finding = error("hash_differs" if is_there else "file_missing", entry.path, str(exc))
+            self._add(finding, self.folder.root / entry.path if is_there else None)
+            return None
+        except ValidationError as exc:
+            self._add(error("ledger_damaged", entry.path, exc.errors(include_url=False)[0]["msg"]), path)
+            return None
+        if (made.shard, made.order_key) != (entry.shard, entry.order_key):
+            self._add(error("ledger_damaged", entry.path, "its shard and order key are not those in ledger.json"), path)
+        return made
+
+    def _check_shard(self, ledger: ShardLedger, entry: ShardEntry, ids: IdRegister) -> None:
+        check = ShardCheck(ledger, ids)
+        places = {table: place for place, table in enumerate(PUBLISHED)}
+        for file in sorted(ledger.files, key=lambda file: places.get(file.table, -1)):
+            if not self._check_file(file, check):
+                check.skip(file.table)
+        for finding in check.finish(entry.path):
+            # The rows are at fault or the counts are: packing the shard again mends either.
+            self._add(finding, self.folder.inside(entry.path))
+
+    def _check_file(self, entry: FileEntry, check: ShardCheck) -> bool:
+        """Check a published file and its rows; False where the rows could not all be read."""
+        self.num_files += 1
+        try:
+            path = self.folder.inside(entry.path)
+        except CorpusError as exc:
+            self._add(error("path_outside", entry.path, str(exc)))
+            return False
+        if finding := self._check_hash(path, entry.path, entry.num_bytes, entry.sha256):
+            self._add(finding, path)
+            return False
+        if entry.table not in PUBLISHED:
+            self._add(error("table_unknown", entry.path, f"{entry.table!r:.40} is no table of a corpus"))
+            return False
+        num_rows = 0
+        try:
+            for row in _rows(path, PUBLISHED[entry.table]):
+                num_rows += 1
+                for finding in check.take(entry.table, row, entry.path, PROBES.get(entry.table)):
+                    self._add(finding, path)
+        except (OSError, pa.ArrowException) as exc:
+            self._add(error("file_unreadable", entry.path, str(exc)), path)
+            return False
+        if num_rows != entry.num_rows:
+            message = f"has {num_rows} rows, the shard's ledger says {entry.num_rows}"
+            self._add(error("count_wrong", entry.path, message), path)
+        self.num_dialogues += num_rows if entry.table == "dialogues" else 0
+        self.num_assets += num_rows if entry.table in PROBES else 0
+        return True
+
+    def _check_hash(self, path: Path, where: str, num_bytes: int, sha256: str) -> Finding | None:
+        try:
+            size = path.stat().st_size
+            if size != num_bytes:
+                return error("size_differs", where, f"has {size:,} bytes, shall have {num_bytes:,}")
+            self.on_bytes(size)
+            if sha256_file(path) != sha256:
+                return error("hash_differs", where, "has the right size and other bytes than its SHA-256 says")
+        except FileNotFoundError:
+            return error("file_missing", where, "a ledger or receipt names it and it is not there")
+        except OSError as exc:
+            return error("file_unreadable", where, str(exc.strerror or exc))
+        return None
+
+    def _check_plan(self) -> None:
+        path = self.folder.work / "plan.parquet"
+        if not path.exists():
+            return
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for _ in file.iter_batches():
+                    pass
+        except (OSError, pa.ArrowException) as exc:
+            message = f"{exc}; restore it from a copy, {path.name}.former is the last"
+            self._add(error("plan_damaged", "work/plan.parquet", message))
+
+    def _stage_folders(self) -> Iterator[ShardFolder]:
+        if (self.folder.work / "topics").is_dir():
+            yield self.folder.topics()
+        for index in self.folder.shard_indices():
+            yield self.folder.shard(index)
+
+    def _check_stages(self, store: ShardFolder) -> None:
+        """Check a folder's stage files against their receipts, and count what its journals have lost."""
+        named = set()
+        for path in sorted(store.folder.glob("*.json")):
+            where = self._name(path)
+            try:
+                receipt = Receipt.model_validate(read_json(path))
+            except (CorpusError, ValidationError) as exc:
+                self._add(error("receipt_damaged", where, str(exc).partition("\n")[0]), path)
+                continue
+            named.add(receipt.file)
+            self._check_stage(store, receipt)
+        for path in sorted(store.folder.glob("*.parquet")):
+            if path.name not in named:
+                self._add(note("unreferenced", self._name(path), "no receipt names it; `gc` removes it"))
+        for stage in sorted({path.name.rpartition("-e")[0] for path in store.folder.glob("*-e*.jsonl")}):
+            journal = store.journal(stage)
+            for _ in journal.entries():
+                pass
+            if journal.num_damaged:
+                message = f"{journal.num_damaged} lines are damaged or cut off and count as never written"
+                self._add(note("journal_damaged", self._name(store.folder / stage), message))
+
+    def _check_stage(self, store: ShardFolder, receipt: Receipt) -> None:
+        self.num_files += 1
+        path = store.folder / Path(receipt.file).name
+        where = self._name(path)
+        if finding := self._check_hash(path, where, receipt.num_bytes, receipt.sha256):
+            self._add(finding, path)
+            return
+        try:
+            with pq.ParquetFile(path) as file:
+                num_rows = file.metadata.num_rows
+        except (OSError, pa.ArrowException) as exc:
+            self._add(error("file_unreadable", where, str(exc)), path)
+            return
+        if num_rows != receipt.num_rows or receipt.num_ok + receipt.num_failed > num_rows:
+            message = f"has {num_rows} rows, its receipt says {receipt.num_rows} with {receipt.num_ok} ok and "
+            self._add(error("count_wrong", where, f"{message}{receipt.num_failed} failed"), path)
+
+    def _note_leftovers(self) -> None:
+        """Name what lies about: files that no ledger names, leftovers of kills, files set aside before."""
+        root = self.folder.root
+        try:
+            ledger = self.folder.read_ledger()
+            unreferenced = self.folder.find_unreferenced(ledger) if ledger else []
+        except (CorpusError, ValidationError):
+            unreferenced = []  # without all ledgers nobody can tell, and the damaged one is named already
+        set_aside = {path for path in root.rglob(f"*{DAMAGED}") if path.is_file()}
+        partial = {path for path in root.rglob(f"*{PARTIAL}") if path.is_file()}
+        for path in sorted(set_aside):
+            self._add(note("set_aside", self._name(path), "was found damaged before; `gc` removes it"))
+        for path in sorted(partial):
+            self._add(note("partial", self._name(path), "was being written when a run ended; `gc` removes it"))
+        for path in unreferenced:
+            if path not in set_aside | partial:
+                self._add(note("unreferenced", self._name(path), "no ledger names it; `gc` removes it"))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder.root).as_posix()
+
+
+def _rows(path: Path, schema: pa.Schema) -> Iterator[Row]:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if not file.schema_arrow.equals(schema):
+            raise pa.ArrowInvalid("its columns are not those of this table")
+        for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME):
+            yield from batch.to_pylist()
+
+
+def total_bytes(folder: CorpusFolder) -> int:
+    """Return about how many bytes there are to read."""
+    places = [folder.root / name for name in PUBLISHED_FOLDERS] + [folder.work]
+    return sum(path.stat().st_size for place in places for path in place.rglob("*.parquet") if path.is_file())
+
+
+def set_aside(folder: CorpusFolder, damaged: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Rename damaged files out of a run's way; the caller holds the corpus's lock.
+
+    Returns:
+        What was renamed, and what was left since there are no stage files to pack it from again.
+    """
+    renamed, left = [], []
+    can_rebuild = any(folder.shard(index).receipt(scenarios.STAGE) for index in folder.shard_indices())
+    for path in damaged:
+        if not can_rebuild and not path.is_relative_to(folder.work.resolve()) and not path.is_relative_to(folder.work):
+            left.append(path)
+            continue
+        if path.exists():
+            try:
+                path.replace(path.with_name(path.name + DAMAGED))
+            except OSError as exc:
+                raise CorpusError(f"{path}: cannot be renamed: {exc.strerror}; mend the folder's permissions") from exc
+            renamed.append(path)
+    return renamed, left

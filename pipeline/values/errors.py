@@ -1,0 +1,53 @@
+"""Every exception that a user can meet, as one tree.
+
+AnyInstructError
+├── ManifestError          a manifest, prompt or topic file says something that cannot be
+├── ModelFileError         a model file is missing, unreachable or has the wrong hash
+├── CorpusError            a corpus on disk is locked, damaged, too new or not a corpus
+│   └── StaleWriter        this process lost the corpus's lock and must not commit
+├── EndpointError          an LLM endpoint refuses for good (key, quota, unknown model): the run stops
+├── ChatFailure            one call failed: recorded with its code, the run goes on
+└── RenderError            a renderer cannot work at all (weights, library): the run stops
+"""
+
+from __future__ import annotations
+
+
+class AnyInstructError(Exception):
+    """Base of all expected errors. Its text is shown to the user as it stands, without a traceback."""
+
+
+class ManifestError(AnyInstructError):
+    """A file that a person writes is wrong. The text names file, line, key, value and what is allowed."""
+
+
+class ModelFileError(AnyInstructError):
+    """A model file cannot be had or is not what the lock says."""
+
+
+class CorpusError(AnyInstructError):
+    """A corpus cannot be used as it is. The text names the file and what to do."""
+
+
+class StaleWriter(CorpusError):
+    """The corpus belongs to a later run; this writer commits nothing more."""
+
+
+class EndpointError(AnyInstructError):
+    """An endpoint refuses every call (authentication, quota, unknown model). Going on would burn records."""
+
+
+class RenderError(AnyInstructError):
+    """A renderer cannot be loaded or has lost a whole batch."""
+
+
+class ChatFailure(AnyInstructError):
+    """One LLM call came to nothing.
+
+    Attributes:
+        code: Stable reason code, e.g. ``timeout``, ``refused``, ``cut_off``, ``invalid_answer``, ``bad_request``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

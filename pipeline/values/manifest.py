@@ -1,0 +1,268 @@
+"""The corpus manifest: what a person writes under ``manifests/``, as closed models.
+
+A key here either changes what the corpus says (it enters a stage's fingerprint) or how fast it is made (it does
+not). The second kind stands in :class:`Endpoint` limits and in :class:`Execution`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.values.records import Modality
+from pipeline.values.units import USD, Pixels, Seconds
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """Base of every part of a manifest: frozen, and closed to keys that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GeneratedTopics(Section):
+    """Topics that the LLM writes, so many for each meta-topic, in rounds that are each told what they have."""
+
+    meta_topics: tuple[str, ...] | Literal["all"] = "all"
+    per_meta_topic: int = Field(200, ge=1, le=10_000)
+    per_call: int = Field(50, ge=1, le=200)
+
+
+class Topics(Section):
+    """Where topics come from; sources add up, a topic named twice is one topic."""
+
+    list: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    generate: GeneratedTopics | None = None
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Topics:
+        if not (self.list or self.files or self.generate):
+            raise ValueError("name at least one source of topics: list, files or generate")
+        return self
+
+
+class Size(Section):
+    """How many dialogues, and how many of them make a shard."""
+
+    dialogues_per_topic: int = Field(1, ge=1, le=10_000)
+    max_dialogues: int | None = Field(None, ge=1)
+    dialogues_per_shard: int = Field(256, ge=1, le=1024)
+    replace_losses: bool = True
+    """Plan more dialogues where rejections and failures left the corpus short, up to a quarter more."""
+
+
+Range = tuple[int, int]
+
+
+class Cell(Section):
+    """One entry of the mix: a set of modalities in, a set out, and the shape of the dialogue.
+
+    Attributes:
+        weight: Share of the corpus, relative to the other cells.
+        rounds: Fewest and most user turns.
+        images, music: Fewest and most pieces that a role with that modality contributes to the dialogue.
+    """
+
+    name: Identifier
+    weight: float = Field(1.0, gt=0)
+    gives: tuple[Modality, ...] = Field(min_length=1)
+    answers: tuple[Modality, ...] = Field(min_length=1)
+    rounds: Range = (1, 3)
+    images: Range = (1, 1)
+    music: Range = (1, 1)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Cell:
+        for key, lowest, highest in (("rounds", 1, 8), ("images", 1, 8), ("music", 1, 4)):
+            low, high = getattr(self, key)
+            if not lowest <= low <= high <= highest:
+                raise ValueError(f"{key} [{low}, {high}]: must rise and lie within {lowest} to {highest}")
+        for key in ("gives", "answers"):
+            kinds = getattr(self, key)
+            if len(set(kinds)) != len(kinds):
+                raise ValueError(f"{key} names a modality twice")
+            if {Modality.TEXT, Modality.SPEECH} <= set(kinds) and self.rounds[0] < 2:
+                raise ValueError(f"{key} mixes text and speech, which needs two turns: rounds must start at 2 or more")
+        return self
+
+
+class Price(Section):
+    """US dollars per million tokens."""
+
+    input: USD = Field(ge=0)
+    cached_input: USD | None = Field(None, ge=0)
+    output: USD = Field(ge=0)
+
+
+class Writer(Section):
+    """The LLM that writes topics, scenarios and dialogues.
+
+    Attributes:
+        engine: ``embedded`` runs a locked model in this process; ``openai`` calls an endpoint of that protocol.
+        style: ``whole`` asks for a dialogue in one structured answer, ``turns`` for one constrained answer a turn,
+            which is what small models manage. Follows from the engine unless stated.
+        max_tries: Answers asked for before a record fails.
+        base_url, api_key_env, structured, in_flight, timeout_seconds, threads: how the model is reached and how hard
+            it is driven. They change no output and are no part of the fingerprint.
+        price: Overrides the shipped price list.
+    """
+
+    engine: Literal["embedded", "openai"]
+    model: str = Field(min_length=1)
+    style: Literal["whole", "turns"] | None = None
+    temperature: float = Field(0.8, ge=0, le=2)
+    top_p: float = Field(0.95, gt=0, le=1)
+    repeat_penalty: float = Field(1.0, ge=1, le=2)
+    max_tries: int = Field(4, ge=1, le=20)
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    structured: Literal["json_schema", "json_object", "text"] = "json_schema"
+    in_flight: int | None = Field(None, ge=1, le=4096)
+    timeout_seconds: Seconds = Field(120, gt=0)
+    threads: int | None = Field(None, ge=1)
+    price: Price | None = None
+
+    @property
+    def effective_style(self) -> Literal["whole", "turns"]:
+        """The style stated, or the one that suits the engine."""
+        return self.style or ("turns" if self.engine == "embedded" else "whole")
+
+    @property
+    def records_in_flight(self) -> int:
+        """Records that are written at the same time; each has one call in flight."""
+        return self.in_flight or (4 if self.engine == "embedded" else 32)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What changes the words: the model and how it samples, not how it is reached."""
+        return {
+            "engine": self.engine,
+            "model": self.model,
+            "style": self.effective_style,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "repeat_penalty": self.repeat_penalty,
+            "max_tries": self.max_tries,
+        }
+
+
+class RendererChoice(Section):
+    """A renderer by name with its own options; those are validated by the renderer's plug-in."""
+
+    renderer: Identifier
+    options: dict[str, Any] = {}
+    attempts: int = Field(2, ge=1, le=10)
+    batch: int = Field(8, ge=1, le=1024)
+    actors: int = Field(1, ge=1, le=1024)
+    num_gpus: float = Field(0, ge=0)
+
+
+class ImageSection(RendererChoice):
+    """Pictures."""
+
+    width: Pixels = Field(512, ge=16, le=4096)
+    height: Pixels = Field(512, ge=16, le=4096)
+
+
+class MusicSection(RendererChoice):
+    """Music; a duration is drawn from the range for each piece."""
+
+    seconds: tuple[Seconds, Seconds] = (8.0, 12.0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> MusicSection:
+        low, high = self.seconds
+        if not 0.3 <= low <= high <= 300:
+            raise ValueError(f"seconds [{low}, {high}]: must rise and lie within 0.3 to 300")
+        return self
+
+
+class VoiceChoice(Section):
+    """Voice names, or ``language:en`` style sets, out of the voices file.
+
+    Attributes:
+        user: The pool; a dialogue's user keeps one voice, drawn by its id.
+        assistant: The one voice of the assistant.
+    """
+
+    user: tuple[str, ...] = Field(min_length=1)
+    assistant: str
+
+
+class SpeechSection(RendererChoice):
+    """Speech; the user's rate is drawn from the range for each dialogue."""
+
+    voices: VoiceChoice
+    voices_file: str | None = None
+    rate: tuple[float, float] = (0.9, 1.1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> SpeechSection:
+        low, high = self.rate
+        if not 0.5 <= low <= high <= 2:
+            raise ValueError(f"rate [{low}, {high}]: must rise and lie within 0.5 to 2")
+        return self
+
+
+class Rendering(Section):
+    """One section a modality; a modality that no cell of the mix uses may be left out."""
+
+    image: ImageSection | None = None
+    music: MusicSection | None = None
+    speech: SpeechSection | None = None
+
+    def section(self, modality: Modality) -> RendererChoice | None:
+        """The section of a media modality."""
+        choice: RendererChoice | None = getattr(self, modality.value)
+        return choice
+
+
+class Execution(Section):
+    """How the work is spread. Changes no output.
+
+    Attributes:
+        address: Ray address of a cluster; None starts Ray on this machine.
+        composers: Processes that hold LLM calls in flight.
+        shards_in_flight: Shards between their first call and their last render.
+    """
+
+    address: str | None = None
+    composers: int = Field(1, ge=1, le=256)
+    shards_in_flight: int = Field(4, ge=1, le=4096)
+
+
+class Manifest(Section):
+    """A corpus, as asked for."""
+
+    schema_version: Literal[1]
+    name: Identifier
+    description: str = ""
+    seed: int = Field(0, ge=0, lt=2**63)
+    language: Literal["en"] = "en"
+    intended_use: Literal["research", "commercial"] = "research"
+    topics: Topics
+    prompts: str | None = None
+    """Folder of templates, demonstrations and meta-topics; None takes the shipped one."""
+    size: Size = Size()
+    mix: tuple[Cell, ...] = Field(min_length=1)
+    writer: Writer
+    render: Rendering = Rendering()
+    execution: Execution = Execution()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Manifest:
+        names = [cell.name for cell in self.mix]
+        if len(set(names)) != len(names):
+            raise ValueError(f"mix: cell {max(names, key=names.count)!r} stands twice")
+        for modality in self.media:
+            if self.render.section(modality) is None:
+                raise ValueError(f"render.{modality.value} is missing, and a cell of the mix uses {modality.value}")
+        return self
+
+    @property
+    def media(self) -> tuple[Modality, ...]:
+        """Media modalities that some cell uses, in the order of the tables."""
+        used = {kind for cell in self.mix for kind in (*cell.gives, *cell.answers)}
+        return tuple(m for m in (Modality.IMAGE, Modality.MUSIC, Modality.SPEECH) if m in used)

@@ -1,0 +1,163 @@
+"""What an answer must look like: the JSON schema of a turn, and the rules that its words have to meet."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipeline.values.records import Modality, Part, Slot, Turn, TurnLayout
+from pipeline.values.spoken import is_speakable, spoken_form
+from pipeline.work.asking import InvalidAnswer
+
+MAX_CHARACTERS = {Modality.TEXT: 160, Modality.SPEECH: 160, Modality.IMAGE: 180, Modality.MUSIC: 160}
+"""Longest field of a small model's answer; longer ones drift. A dialogue written whole may have twice as much."""
+
+MIN_WORDS = {Modality.TEXT: 2, Modality.SPEECH: 2, Modality.IMAGE: 5, Modality.MUSIC: 4}
+
+MAX_OVERLAP = 0.25
+"""Share of a field's 4-grams that may already stand in the dialogue or in the examples shown."""
+
+_MARKUP = re.compile(r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f]")
+_BANNED = re.compile(r"\b(videos?|charts?|diagrams?|spreadsheets?|as an ai|language model)\b", re.IGNORECASE)
+_LABEL = re.compile(r"^\s*(user|assistant|text|speech|image|music|ai)\s*:", re.IGNORECASE)
+
+
+def field_names(layout: TurnLayout) -> list[str]:
+    """Name a turn's parts for an answer: the modality, numbered from its second piece on."""
+    names: list[str] = []
+    for kind in layout.kinds:
+        count = sum(name.split("_")[0] == kind for name in names)
+        names.append(f"{kind}_{count + 1}" if count else str(kind))
+    return names
+
+
+def turn_schema(layout: TurnLayout, slack: int = 1) -> dict[str, Any]:
+    """JSON schema of one turn: every field a string of bounded length, none left out."""
+    names = field_names(layout)
+    sizes = {name: MAX_CHARACTERS[kind] * slack for name, kind in zip(names, layout.kinds, strict=True)}
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "maxLength": size} for name, size in sizes.items()},
+        "required": names,
+        "additionalProperties": False,
+    }
+
+
+def dialogue_schema(slot: Slot) -> dict[str, Any]:
+    """JSON schema of a whole dialogue: one property a turn, so that no turn can be missing or misplaced."""
+    names = [turn_name(index, layout) for index, layout in enumerate(slot.turns)]
+    return {
+        "type": "object",
+        "properties": {n: turn_schema(layout, slack=2) for n, layout in zip(names, slot.turns, strict=True)},
+        "required": names,
+        "additionalProperties": False,
+    }
+
+
+def turn_name(index: int, layout: TurnLayout) -> str:
+    """Name a turn's property, e.g. ``turn_1_user``."""
+    return f"turn_{index + 1}_{layout.role}"
+
+
+def string_schema(name: str, max_characters: int) -> dict[str, Any]:
+    """JSON schema of an object with one string."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "maxLength": max_characters}},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Read a JSON object out of an answer."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidAnswer(f"it is not JSON ({exc})") from exc
+    if not isinstance(value, dict):
+        raise InvalidAnswer("it is not a JSON object")
+    return value
+
+
+def parse_turn(value: Any, layout: TurnLayout, slack: int = 1) -> Turn:
+    """Check one turn's fields against its layout and the rules for words.
+
+    Raises:
+        InvalidAnswer: names the field, the rule and the value.
+    """
+    names = field_names(layout)
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise InvalidAnswer(f"the {layout.role}'s turn must have exactly the fields {', '.join(names)}")
+    parts = tuple(_parse_part(name, kind, value[name], slack) for name, kind in zip(names, layout.kinds, strict=True))
+    texts = [part.text.casefold() for part in parts]
+    if len(set(texts)) != len(texts):
+        raise InvalidAnswer("two fields of one turn say the same")
+    return Turn(role=layout.role, parts=parts)
+
+
+def check_new(turn: Turn, earlier: Iterable[str]) -> None:
+    """Refuse a turn that repeats what was said or shown before.
+
+    Raises:
+        InvalidAnswer: names the field and its overlap.
+    """
+    known = list(earlier)
+    for part in turn.parts:
+        check_overlap(part.kind, part.text, known)
+
+
+def check_overlap(name: str, text: str, earlier: Iterable[str]) -> None:
+    """Refuse a text of which too many 4-grams of words stand in earlier texts.
+
+    Raises:
+        InvalidAnswer: names the field and its overlap.
+    """
+    known = {gram for other in earlier for gram in four_grams(other)}
+    grams = four_grams(text)
+    overlap = sum(gram in known for gram in grams) / len(grams) if grams else 0.0
+    if overlap >= MAX_OVERLAP:
+        raise InvalidAnswer(f"the field {name} repeats earlier words ({overlap:.0%} of its 4-grams)")
+
+
+def four_grams(text: str) -> list[tuple[str, ...]]:
+    """All runs of four words, without case or punctuation."""
+    words = re.findall(r"\w+", text.casefold())
+    return [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+
+
+def plain_text(name: str, value: Any, max_characters: int, min_words: int) -> str:
+    """Check a string field; return it with its white space folded.
+
+    Raises:
+        InvalidAnswer: it is no string, too long, too short, holds markup, or what dialogues must not be about.
+    """
+    if not isinstance(value, str):
+        raise InvalidAnswer(f"the field {name} is not a string")
+    text = " ".join(value.split())
+    if len(text) > max_characters:
+        raise InvalidAnswer(f"the field {name} has {len(text)} characters, at most {max_characters} are allowed")
+    if len(text.split()) < min_words:
+        raise InvalidAnswer(f"the field {name} has fewer than {min_words} words")
+    for pattern, what in ((_MARKUP, "markup"), (_BANNED, "a banned subject"), (_LABEL, "a label before the words")):
+        if found := pattern.search(text):
+            raise InvalidAnswer(f"the field {name} holds {what}: {found.group(0)!r}")
+    if max_characters - len(text) < 2 and text[-1] not in ".?!\"'":
+        raise InvalidAnswer(f"the field {name} was cut off at {max_characters} characters")
+    return text
+
+
+def _parse_part(name: str, kind: Modality, value: Any, slack: int) -> Part:
+    text = plain_text(name, value, MAX_CHARACTERS[kind] * slack, MIN_WORDS[kind])
+    if kind is not Modality.SPEECH:
+        return Part(kind=kind, text=text)
+    if not is_speakable(text):
+        raise InvalidAnswer("the field speech holds nothing that can be spoken")
+    return Part(kind=kind, text=text, spoken=spoken_form(text))
+
+
+def texts_of(turns: Sequence[Turn]) -> list[str]:
+    """All words and descriptions of some turns."""
+    return [part.text for turn in turns for part in turn.parts]

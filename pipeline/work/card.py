@@ -1,0 +1,189 @@
+"""The data card: README.md of a corpus, whose YAML header tells the Hub and ``datasets`` what to load.
+
+Everything in it is read off the ledgers. Free text (descriptions, reason codes, names of models that strangers chose)
+is escaped wherever the template prints it, and the header is dumped as YAML, never pasted together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import yaml
+
+from pipeline.contracts.ledger import FileEntry, Ledger, ShardLedger
+from pipeline.values.ids import content_key
+from pipeline.work.tables import PUBLISHED
+
+TEMPLATE = "card.md.j2"
+
+HUB_LICENCES = frozenset(
+    "apache-2.0 mit bsd-2-clause bsd-3-clause cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 "
+    "cc-by-nc-sa-4.0 cc-by-nc-nd-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 openrail creativeml-openrail-m".split()
+)
+"""Licences that the Hub knows under their SPDX identifier in small letters; all others are ``other`` there."""
+
+SIZE_STEPS = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"), (10_000_000, "10M"))
+"""Steps of the Hub's ``size_categories``."""
+
+_SPECIAL = re.compile(r"([!-&(-+/:-@\[-`{-~])")
+"""ASCII punctuation but for the apostrophe, comma, hyphen and full stop: what could begin markup, a tag or a link."""
+
+_LIST_START = re.compile(r"^(\d*)([-.])")
+
+
+class Markdown(str):
+    """Text that may be printed into the card as it stands."""
+
+    __slots__ = ()
+
+
+def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
+    """Write the card of a corpus.
+
+    Args:
+        ledger: The root ledger; its ``card_sha256`` is not read, since it follows from what is returned here.
+        shards: The ledgers of all shards that it names, in any order.
+    """
+    published = sorted((file for shard in shards for file in shard.files), key=lambda file: file.path)
+    by_table = {name: found for name in PUBLISHED if (found := [f for f in published if f.table == name])}
+    header = yaml.safe_dump(_header(ledger, by_table), sort_keys=False, allow_unicode=True, width=200)
+    return _template().render(
+        header=Markdown(header),
+        ledger=ledger,
+        comma=Markdown(", "),
+        modalities=_say_modalities(ledger),
+        cells=_cells(ledger),
+        tables=[_measure(name, found) for name, found in by_table.items()],
+        licences=_licences(ledger),
+        license=_hub_licence(ledger),
+        prompts_key=content_key(dict(ledger.prompts)),
+        drafts=[facts["renderer"] for facts in ledger.renderers.values() if facts.get("is_draft")],
+        spend=[(stage, model, sums) for stage, models in ledger.spend.items() for model, sums in models.items()],
+        is_sum_right=_is_sum_right(ledger),
+    )
+
+
+def escape_markdown(text: str) -> Markdown:
+    """Return free text as one line that Markdown renders letter by letter: no markup, tag, link or table edge."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    escaped = _SPECIAL.sub(r"\\\1", " ".join(printable.split()))
+    return Markdown(_LIST_START.sub(r"\1\\\2", escaped))
+
+
+def code_span(value: Any) -> Markdown:
+    """Return a value as a code span that also holds inside a table."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return Markdown("`" + (text.replace("`", "'").replace("|", "\\|") or " ") + "`")
+
+
+def _header(ledger: Ledger, by_table: Mapping[str, Sequence[FileEntry]]) -> dict[str, Any]:
+    default = "dialogues" if "dialogues" in by_table else next(iter(by_table), None)
+    configs = []
+    for name, found in by_table.items():
+        config: dict[str, Any] = {"config_name": name}
+        if name == default:
+            config["default"] = True
+        configs.append({**config, "data_files": [{"split": "train", "path": [file.path for file in found]}]})
+    header: dict[str, Any] = {
+        "pretty_name": ledger.name,
+        "language": [str(ledger.manifest.get("language", "en"))],
+        "license": _hub_licence(ledger),
+        "tags": ["any-to-any", "synthetic", "instruction-tuning", *_modality_tags(ledger)],
+        "size_categories": [_size_category(ledger.counts.get("kept", 0))],
+    }
+    # A corpus of which nothing was kept has no file, and an empty list of configs is an error to the Hub.
+    return {**header, "configs": configs} if configs else header
+
+
+def _modality_tags(ledger: Ledger) -> list[str]:
+    names = {"image": "image", "music": "audio", "speech": "audio"}
+    return ["text", *dict.fromkeys(names[m] for m in ledger.renderers if m in names)]
+
+
+def _size_category(num_dialogues: int) -> str:
+    lower = ""
+    for limit, name in SIZE_STEPS:
+        if num_dialogues < limit:
+            return f"{lower}n<{name}"
+        lower = f"{name}<"
+    return "n>10M"
+
+
+def _licences(ledger: Ledger) -> list[tuple[str, str, str]]:
+    """Return what the licence of each model and data file is: where it was used, its name, its licence."""
+    writer = ledger.writer
+    rows = [("words", str(writer.get("model", "?")), str(writer.get("licence") or "by its provider's terms"))]
+    for modality, facts in ledger.renderers.items():
+        rows += [(modality, str(name), str(licence)) for name, licence in facts.get("licences", {}).items()]
+    return rows
+
+
+def _hub_licence(ledger: Ledger) -> str:
+    named = {licence.casefold() for _, _, licence in _licences(ledger)}
+    only = named.pop() if len(named) == 1 else "other"
+    return only if only in HUB_LICENCES else "other"
+
+
+def _say_modalities(ledger: Ledger) -> str:
+    names = ["text", *ledger.renderers]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _cells(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return the modality matrix, wanted against kept; shares of what was kept sum to 1."""
+    mix = {cell["name"]: cell for cell in ledger.manifest.get("mix", ())}
+    kept = sum(numbers.get("kept", 0) for numbers in ledger.matrix.values())
+    return [
+        {
+            "name": name,
+            "gives": ", ".join(mix.get(name, {}).get("gives", ())),
+            "answers": ", ".join(mix.get(name, {}).get("answers", ())),
+            "wanted": numbers.get("share", 0.0),
+            "planned": numbers.get("planned", 0),
+            "kept": numbers.get("kept", 0),
+            "got": numbers.get("kept", 0) / kept if kept else 0.0,
+        }
+        for name, numbers in ledger.matrix.items()
+    ]
+
+
+def _measure(name: str, found: Sequence[FileEntry]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "num_rows": sum(file.num_rows for file in found),
+        "num_files": len(found),
+        "megabytes": sum(file.num_bytes for file in found) / 1e6,
+    }
+
+
+def _is_sum_right(ledger: Ledger) -> bool:
+    counts = ledger.counts
+    lost = counts.get("rejected", 0) + counts.get("failed", 0)
+    return counts.get("planned", 0) == counts.get("kept", 0) + lost and lost == sum(ledger.reasons.values())
+
+
+def _finalize(value: Any) -> Any:
+    """Escape whatever the template prints, unless it is a number or was made by a filter here."""
+    return value if isinstance(value, (Markdown, int)) else escape_markdown(str(value))
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML: _finalize does it
+    )
+    environment.filters["code"] = code_span
+    environment.filters["count"] = lambda number: Markdown(f"{number:,.0f}")
+    environment.filters["percent"] = lambda share: Markdown(f"{share:.1%}")
+    environment.filters["decimals"] = lambda number, places: Markdown(f"{number:,.{places}f}")
+    return environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))

@@ -1,0 +1,243 @@
+"""Screen and pack: from a shard's stage files to the tables that are published."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.contracts.ledger import Publisher, ShardEntry, ShardLedger
+from pipeline.contracts.storage import Receipt, Row, ShardStore
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import content_key
+from pipeline.values.manifest import Manifest
+from pipeline.values.records import MEDIA, Modality, PlannedDialogue
+from pipeline.work import dialogues, scenarios, tables
+from pipeline.work.rendering import asset_name
+
+PACK_VERSION = 1
+TEXT_STAGES = (scenarios.STAGE, dialogues.STAGE)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a dialogue is not kept."""
+
+    table: str
+    stage: str
+    code: str
+    message: str
+
+
+def find_duplicates(rows: Iterable[Row]) -> dict[str, str]:
+    """Map each dialogue whose words equal those of one with a lower id to that one; over the whole corpus.
+
+    Args:
+        rows: Dialogue rows with ``record_id`` and ``text_key``, those that failed left out.
+    """
+    lowest: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for row in rows:
+        key, name = row["text_key"], row["record_id"]
+        keys[name] = key
+        lowest[key] = min(lowest.get(key, name), name)
+    return {name: lowest[key] for name, key in keys.items() if lowest[key] != name}
+
+
+def pack_key(planned: Sequence[PlannedDialogue], receipts: Mapping[str, Receipt], duplicates: Mapping[str, str]) -> str:
+    """Hash over all that a shard is packed from."""
+    ids = [row.id for row in planned]
+    return content_key(
+        PACK_VERSION,
+        tables.SCHEMA_VERSION,
+        ids,
+        [row.slot.cell for row in planned],
+        {stage: receipt.sha256 for stage, receipt in receipts.items()},
+        {name: duplicates[name] for name in ids if name in duplicates},
+    )
+
+
+def pack_shard(
+    shard: int,
+    planned: Sequence[PlannedDialogue],
+    manifest: Manifest,
+    store: ShardStore,
+    publisher: Publisher,
+    duplicates: Mapping[str, str],
+) -> ShardEntry:
+    """Publish a shard's tables and its ledger. Every planned dialogue ends kept, rejected or failed.
+
+    Raises:
+        CorpusError: a stage file has fewer rows than its receipt says.
+    """
+    media = [m for m in MEDIA if store.receipt(m) is not None]
+    stages = [s for s in (*TEXT_STAGES, *media) if store.receipt(s) is not None]
+    receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
+    scenario_rows = {row["record_id"]: row for row in _whole_rows(store, receipts, scenarios.STAGE)}
+    dialogue_rows = {row["record_id"]: row for row in _whole_rows(store, receipts, dialogues.STAGE)}
+    failed_parts, assets = _read_asset_index(store, receipts, media)
+    losses = _find_losses(planned, scenario_rows, dialogue_rows, failed_parts, duplicates)
+    published = {
+        row.id: _publish(row, scenario_rows[row.id], dialogue_rows[row.id], assets, manifest)
+        for row in planned
+        if row.id not in losses or losses[row.id].table == "rejected"
+    }
+    kept = [row for row in planned if row.id not in losses]
+    kept_ids = {row.id for row in kept}
+    contents: dict[str, Iterable[Row]] = {"dialogues": [published[row.id] for row in kept]}
+    voices: Counter[str] = Counter()
+    for modality in media:
+        contents[tables.TABLE_OF[modality]] = _publish_assets(store, modality, kept_ids, voices)
+    contents["rejected"] = [
+        {**_reason(losses[row.id]), **published[row.id]} for row in planned if _went(losses, row, "rejected")
+    ]
+    contents["failed"] = [
+        _publish_failure(row, losses[row.id], scenario_rows, dialogue_rows)
+        for row in planned
+        if _went(losses, row, "failed")
+    ]
+    files = [publisher.write_table(name, shard, tables.PUBLISHED[name], rows) for name, rows in contents.items()]
+    tally = Counter(loss.table for loss in losses.values())
+    ledger = ShardLedger(
+        shard=shard,
+        order_key=pack_key(planned, receipts, duplicates),
+        files=tuple(entry for entry in files if entry is not None),
+        counts={"planned": len(planned), "kept": len(kept), "rejected": tally["rejected"], "failed": tally["failed"]},
+        reasons=Counter(f"{loss.stage}/{loss.code}" for loss in losses.values()),
+        cells=Counter(row.slot.cell for row in kept),
+        voices=voices,
+        stages={stage: receipt.facts for stage, receipt in receipts.items()},
+    )
+    return publisher.write_shard_ledger(ledger)
+
+
+def _reason(loss: Loss) -> Row:
+    return {"stage": loss.stage, "code": loss.code, "message": loss.message}
+
+
+def _went(losses: Mapping[str, Loss], row: PlannedDialogue, table: str) -> bool:
+    return row.id in losses and losses[row.id].table == table
+
+
+def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) -> list[Row]:
+    rows = list(store.rows(stage))
+    expected = receipts[stage].num_rows if stage in receipts else 0
+    if len(rows) != expected:
+        raise CorpusError(
+            f"stage file {stage}: {len(rows)} of {expected} rows can be read; the damaged file was set aside, "
+            "run again to make the lost rows from the journal"
+        )
+    return rows
+
+
+def _read_asset_index(
+    store: ShardStore, receipts: Mapping[str, Receipt], media: Sequence[Modality]
+) -> tuple[dict[str, Loss], dict[str, str]]:
+    """Return the first failed part of each dialogue, and the asset name of each part that was made."""
+    columns = ["record_id", "dialogue_id", "part_id", "attempt", "status", "code", "message"]
+    failed: dict[str, Loss] = {}
+    assets: dict[str, str] = {}
+    for modality in media:
+        rows = list(store.rows(modality, columns))
+        if len(rows) != receipts[modality].num_rows:
+            raise CorpusError(f"stage file {modality}: rows are missing; run again to mend it")
+        for row in rows:
+            if row["status"] == "ok":
+                assets[row["part_id"]] = asset_name(row)
+            else:
+                message = f"{row['part_id']}: {row['message']}"
+                failed.setdefault(row["dialogue_id"], Loss("failed", str(modality), row["code"], message))
+    return failed, assets
+
+
+def _find_losses(
+    planned: Sequence[PlannedDialogue],
+    scenario_rows: Mapping[str, Row],
+    dialogue_rows: Mapping[str, Row],
+    failed_parts: Mapping[str, Loss],
+    duplicates: Mapping[str, str],
+) -> dict[str, Loss]:
+    losses: dict[str, Loss] = {}
+    for row in planned:
+        for stage, rows in ((scenarios.STAGE, scenario_rows), (dialogues.STAGE, dialogue_rows)):
+            made = rows.get(row.id)
+            if made is None:
+                losses.setdefault(row.id, Loss("failed", stage, "not_made", "the stage made no row for it"))
+            elif made["status"] == "failed":
+                losses.setdefault(row.id, Loss("failed", stage, made["code"], made["message"]))
+        if row.id in failed_parts:
+            losses.setdefault(row.id, failed_parts[row.id])
+        if row.id in duplicates:
+            message = f"says word for word what {duplicates[row.id]} says"
+            losses.setdefault(row.id, Loss("rejected", "screen", "duplicate", message))
+    return losses
+
+
+def _publish(
+    planned: PlannedDialogue, scenario: Row, dialogue: Row, assets: Mapping[str, str], manifest: Manifest
+) -> Row:
+    turns: list[dict[str, Any]] = []
+    for turn_index, turn in enumerate(dialogue["turns"]):
+        parts = [
+            {**part, "asset": assets.get(f"{planned.id}-{turn_index:02d}-{index:02d}")}
+            for index, part in enumerate(turn["parts"])
+        ]
+        turns.append({"role": turn["role"], "parts": parts})
+    prompts = [_input(scenario, "prompt"), _input(dialogue, "prompt")]
+    return {
+        "id": planned.id,
+        "topic": planned.topic.text,
+        "topic_id": planned.topic.id,
+        "meta_topic": planned.topic.meta_topic,
+        "cell": planned.slot.cell,
+        "gives": list(planned.slot.gives),
+        "answers": list(planned.slot.answers),
+        "num_rounds": planned.slot.num_rounds,
+        "scenario": scenario["scenario"],
+        "turns": turns,
+        "provenance": {
+            "models": sorted({scenario["model"], dialogue["model"]}),
+            "prompts": prompts,
+            "demonstrations": list(planned.demonstrations),
+            "requirements": list(planned.requirements),
+            "seed": manifest.seed,
+            "calls": scenario["calls"] + dialogue["calls"],
+            "invalid_answers": scenario["invalid_answers"] + dialogue["invalid_answers"],
+            "usd": scenario["usd"] + dialogue["usd"],
+        },
+    }
+
+
+def _input(row: Row, name: str) -> str:
+    return str(json.loads(row["inputs"])[name])
+
+
+def _publish_assets(store: ShardStore, modality: Modality, kept: set[str], voices: Counter[str]) -> Iterator[Row]:
+    medium = "image" if modality is Modality.IMAGE else "audio"
+    words = "transcript" if modality is Modality.SPEECH else "description"
+    names = [field.name for field in tables.PUBLISHED[tables.TABLE_OF[modality]]]
+    for row in store.rows(modality):
+        if row["dialogue_id"] not in kept or row["status"] != "ok":
+            continue
+        if row["voice"]:
+            voices[row["voice"]] += 1
+        name = asset_name(row)
+        extra = {"id": name, medium: {"bytes": row["data"], "path": f"{name}.{row['extension']}"}, words: row["text"]}
+        yield {key: extra[key] if key in extra else row[key] for key in names}
+
+
+def _publish_failure(
+    planned: PlannedDialogue, loss: Loss, scenario_rows: Mapping[str, Row], dialogue_rows: Mapping[str, Row]
+) -> Row:
+    spent = [rows[planned.id]["usd"] for rows in (scenario_rows, dialogue_rows) if planned.id in rows]
+    return {
+        **_reason(loss),
+        "id": planned.id,
+        "topic": planned.topic.text,
+        "topic_id": planned.topic.id,
+        "meta_topic": planned.topic.meta_topic,
+        "cell": planned.slot.cell,
+        "usd": sum(spent),
+    }

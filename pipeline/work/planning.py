@@ -1,0 +1,162 @@
+"""The plan: which dialogues there are, where they live, and which slot each has. Append-only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+from pipeline.contracts.prompts import PromptBook
+from pipeline.values.ids import derive_random, dialogue_id, rank_by_hash, sha256_hex
+from pipeline.values.manifest import Manifest
+from pipeline.values.records import Demonstration, Modality, PlannedDialogue, Requirement, Slot, Topic
+from pipeline.values.slots import draw_slot
+
+NUM_DEMONSTRATIONS = 5
+NUM_REQUIREMENTS = 2
+EXTRA_SHARE = 0.25
+"""Most dialogues planned in place of lost ones, as a share of those wanted."""
+
+
+def count_wanted(manifest: Manifest, num_topics: int) -> int:
+    """Return the number of dialogues that the manifest asks for."""
+    total = num_topics * manifest.size.dialogues_per_topic
+    limit = manifest.size.max_dialogues
+    return total if limit is None else min(total, limit)
+
+
+def count_extra(manifest: Manifest, wanted: int, kept: int, planned: int) -> int:
+    """Return how many more to plan where losses left ``kept`` of ``wanted``, within :data:`EXTRA_SHARE`."""
+    if not manifest.size.replace_losses:
+        return 0
+    room = wanted + math.ceil(wanted * EXTRA_SHARE) - planned
+    return max(0, min(wanted - kept, room))
+
+
+def extend_plan(
+    existing: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest, book: PromptBook, extra: int = 0
+) -> list[PlannedDialogue]:
+    """Return the plan with whatever the topics and sizes ask for appended, and slots that the mix moved drawn anew."""
+    rows = [_with_current_slot(row, manifest, book) for row in existing]
+    wanted = count_wanted(manifest, len(topics))
+    known = {row.id for row in rows}
+    room = wanted - len(_regular(rows, topics, manifest))
+    regular = _ordinals(topics, 0, manifest.size.dialogues_per_topic)
+    new: list[tuple[Topic, int, int | None]] = [
+        (topic, n, None) for topic, n in islice(_unknown(regular, known), max(0, room))
+    ]
+    if extra:
+        fresh = _unknown(_ordinals(topics, manifest.size.dialogues_per_topic, None), known)
+        new += [(topic, n, wanted) for topic, n in islice(fresh, extra)]
+    return rows + _place(new, rows, manifest, book)
+
+
+def select_active(
+    plan: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest
+) -> list[PlannedDialogue]:
+    """Return the rows that count today: topics taken out and sizes cut leave rows in the plan that do not."""
+    wanted = count_wanted(manifest, len(topics))
+    regular = {row.id for row in _regular(plan, topics, manifest)[:wanted]}
+    current = {topic.id for topic in topics}
+    return [
+        row
+        for row in plan
+        if row.id in regular or (row.needed_at is not None and row.needed_at <= wanted and row.topic.id in current)
+    ]
+
+
+def _regular(plan: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest) -> list[PlannedDialogue]:
+    """Planned rows that the manifest's sizes still cover. Those planned first come first, so none is pushed out."""
+    current = {topic.id for topic in topics}
+    limit = manifest.size.dialogues_per_topic
+    return [row for row in plan if row.needed_at is None and row.topic.id in current and row.ordinal < limit]
+
+
+def _unknown(pairs: Iterable[tuple[Topic, int]], known: set[str]) -> Iterable[tuple[Topic, int]]:
+    return ((topic, ordinal) for topic, ordinal in pairs if dialogue_id(topic.id, ordinal) not in known)
+
+
+def _ordinals(topics: Sequence[Topic], start: int, stop: int | None) -> Iterable[tuple[Topic, int]]:
+    """Every topic's first dialogue before any topic's second."""
+    ordinal = start
+    while topics and (stop is None or ordinal < stop):
+        yield from ((topic, ordinal) for topic in topics)
+        ordinal += 1
+
+
+def _place(
+    new: Sequence[tuple[Topic, int, int | None]],
+    rows: Sequence[PlannedDialogue],
+    manifest: Manifest,
+    book: PromptBook,
+) -> list[PlannedDialogue]:
+    ids = [dialogue_id(topic.id, ordinal) for topic, ordinal, _ in new]
+    # Stratified over this run of the plan: n new dialogues get n evenly spread places, in the order of their hashes.
+    # So even twelve dialogues meet the mix, and no place depends on what any dialogue came to say.
+    ranks = {name: rank for rank, name in enumerate(sorted(ids, key=sha256_hex))}
+    first_shard = max((row.shard for row in rows), default=-1) + 1
+    planned = []
+    for index, (name, (topic, ordinal, needed_at)) in enumerate(zip(ids, new, strict=True)):
+        row = PlannedDialogue(
+            id=name,
+            topic=topic,
+            ordinal=ordinal,
+            shard=first_shard + index // manifest.size.dialogues_per_shard,
+            unit=(ranks[name] + 0.5) / len(new),
+            needed_at=needed_at,
+        )
+        planned.append(_draw(row, manifest, book))
+    return planned
+
+
+def _draw(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> PlannedDialogue:
+    """Draw a dialogue's slot by its place on the mix, and the examples and requirements that suit it."""
+    slot = draw_slot(manifest.mix, row.unit, derive_random(manifest.seed, row.id, "slot"))
+    return row.model_copy(
+        update={
+            "slot": slot,
+            "demonstrations": _draw_demonstrations(book.demonstrations, slot, row.id),
+            "requirements": _draw_requirements(book.requirements, slot, row.id),
+        }
+    )
+
+
+def _with_current_slot(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> PlannedDialogue:
+    """Keep a row as it was planned, unless the mix moved its slot or an example of its has left the pool."""
+    slot = draw_slot(manifest.mix, row.unit, derive_random(manifest.seed, row.id, "slot"))
+    is_whole = book.demonstrations.keys() >= set(row.demonstrations) and book.requirements.keys() >= set(
+        row.requirements
+    )
+    return row if slot == row.slot and is_whole else _draw(row, manifest, book)
+
+
+def _draw_demonstrations(pool: Mapping[str, Demonstration], slot: Slot, name: str) -> tuple[str, ...]:
+    """Draw from the twelve that are closest to the slot, closest first among those drawn."""
+    by_fit = sorted(rank_by_hash(list(pool), name), key=lambda d: -_fit(pool[d], slot))
+    drawn = rank_by_hash(by_fit[:12], name, "draw")[:NUM_DEMONSTRATIONS]
+    return tuple(sorted(drawn, key=by_fit.index))
+
+
+def _fit(demonstration: Demonstration, slot: Slot) -> float:
+    def jaccard(a: Sequence[Modality], b: Sequence[Modality]) -> float:
+        return len({*a} & {*b}) / len({*a} | {*b})
+
+    rounds = 1 / (1 + abs(len(demonstration.turns) // 2 - slot.num_rounds))
+    return jaccard(demonstration.gives, slot.gives) + jaccard(demonstration.answers, slot.answers) + 0.5 * rounds
+
+
+def _draw_requirements(pool: Mapping[str, Requirement], slot: Slot, name: str) -> tuple[str, ...]:
+    fitting = [item.id for item in pool.values() if _fits(item, slot)]
+    return tuple(rank_by_hash(fitting, name, "requirements")[:NUM_REQUIREMENTS])
+
+
+def _fits(item: Requirement, slot: Slot) -> bool:
+    if item.feature == "compare_images":
+        user_images = sum(turn.kinds.count(Modality.IMAGE) for turn in slot.turns if turn.role == "user")
+        if user_images < 2:
+            return False
+    return (
+        set(item.gives) <= set(slot.gives)
+        and set(item.answers) <= set(slot.answers)
+        and item.min_rounds <= slot.num_rounds
+    )

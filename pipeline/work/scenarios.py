@@ -1,0 +1,123 @@
+"""Scenarios: one LLM call a dialogue turns topic, slot and requirements into a plan in one or two sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pipeline.contracts.chat import ChatRequest, Message
+from pipeline.contracts.prompts import PromptBook
+from pipeline.contracts.storage import Receipt, Row, ShardStore
+from pipeline.values.errors import ChatFailure
+from pipeline.values.ids import content_key, derive_seed
+from pipeline.values.manifest import Manifest
+from pipeline.values.records import Demonstration, PlannedDialogue
+from pipeline.work import tables
+from pipeline.work.answers import check_overlap, parse_object, plain_text, string_schema
+from pipeline.work.asking import Asker, InvalidAnswer, Spend
+from pipeline.work.context import Writing, spend_columns, writer_inputs
+from pipeline.work.orders import Order, base_row, fill_rows
+from pipeline.work.wording import name_kinds, shown
+
+STAGE = "scenarios"
+TEMPLATES = ("scenario.system", "scenario.user", "retry.user")
+NUM_SHOWN = {"turns": 3, "whole": 5}
+"""Demonstrations shown; the published recipe shows five, small models have less room."""
+
+MAX_CHARACTERS = 420
+MIN_WORDS = 10
+
+
+def order_scenarios(
+    planned: Sequence[PlannedDialogue], manifest: Manifest, book: PromptBook
+) -> list[Order[PlannedDialogue]]:
+    """State what each scenario is made from."""
+    shared = writer_inputs(manifest, book, *TEMPLATES)
+    orders = []
+    for row in planned:
+        inputs = {
+            **shared,
+            "topic": content_key(row.topic.text, _scope(row, book)),
+            "slot": content_key(row.slot.gives, row.slot.answers, row.slot.num_rounds),
+            "demonstrations": content_key([d.model_dump(mode="json") for d in _examples(row, manifest, book)]),
+            "requirements": content_key([book.requirements[name].text for name in row.requirements]),
+        }
+        orders.append(Order(row.id, inputs, row))
+    return orders
+
+
+def build_request(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> ChatRequest:
+    """Build the first attempt. What is common to all records comes first, so that prefixes can be cached."""
+    messages = [Message(role="system", content=book.text("scenario.system"))]
+    for example in _examples(row, manifest, book):
+        question = book.text(
+            "scenario.user",
+            topic=example.topic,
+            scope="",
+            gives=name_kinds(example.gives),
+            answers=name_kinds(example.answers),
+            requirements=[],
+        )
+        answer = json.dumps({"scenario": example.scenario.strip()}, ensure_ascii=False)
+        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
+    question = book.text(
+        "scenario.user",
+        topic=row.topic.text,
+        scope=_scope(row, book),
+        gives=name_kinds(row.slot.gives),
+        answers=name_kinds(row.slot.answers),
+        requirements=[book.requirements[name].text for name in row.requirements],
+    )
+    messages.append(Message(role="user", content=question))
+    writer = manifest.writer
+    return ChatRequest(
+        record_id=row.id,
+        purpose="scenario",
+        model=writer.model,
+        messages=tuple(messages),
+        json_schema=string_schema("scenario", MAX_CHARACTERS),
+        schema_name="scenario",
+        temperature=writer.temperature,
+        top_p=writer.top_p,
+        repeat_penalty=writer.repeat_penalty,
+        max_tokens=300,
+        seed=derive_seed(manifest.seed, row.id, "scenario"),
+    )
+
+
+async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: ShardStore, writing: Writing) -> Receipt:
+    """Bring a shard's scenarios up to date."""
+    asker = Asker(writing.chat, store.journal(STAGE), writing.watch, writing.price)
+
+    async def make(order: Order[PlannedDialogue]) -> Row:
+        manifest, book = writing.manifest, writing.book
+        request = build_request(order.payload, manifest, book)
+        examples = [example.scenario for example in _examples(order.payload, manifest, book)]
+
+        def parse(text: str) -> str:
+            answer = parse_object(text)
+            if set(answer) != {"scenario"}:
+                raise InvalidAnswer("the object must have exactly the field scenario")
+            scenario = plain_text("scenario", answer["scenario"], MAX_CHARACTERS, MIN_WORDS)
+            check_overlap("scenario", scenario, examples)
+            return scenario
+
+        row, spend = base_row(order), Spend()
+        retry = None if manifest.writer.effective_style == "turns" else lambda p: book.text("retry.user", problem=p)
+        try:
+            row["scenario"] = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend, retry)
+        except ChatFailure as exc:
+            row.update(status="failed", code=exc.code, message=str(exc), scenario=None)
+        writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
+        return {**row, **spend_columns(manifest.writer.model, spend)}
+
+    return await fill_rows(store, STAGE, tables.SCENARIOS, orders, make, writing.gate, asker.sum_up)
+
+
+def _examples(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> list[Demonstration]:
+    return shown(book, row.demonstrations[: NUM_SHOWN[manifest.writer.effective_style]])
+
+
+def _scope(row: PlannedDialogue, book: PromptBook) -> str:
+    meta = book.meta_topics.get(row.topic.meta_topic)
+    return meta.scope if meta else ""

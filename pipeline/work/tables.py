@@ -1,0 +1,153 @@
+"""Schemas of all Parquet files: stage files first, then what is published.
+
+Published columns follow the Hugging Face ``Image`` (struct of bytes and path) and ``Audio`` features, declared in
+the schema metadata, so that ``datasets`` decodes them without our code.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_BASE = [
+    ("record_id", pa.string()),
+    ("inputs", pa.string()),
+    ("status", pa.string()),
+    ("code", pa.string()),
+    ("message", pa.string()),
+]
+_SPEND = [
+    ("model", pa.string()),
+    ("calls", pa.int32()),
+    ("prompt_tokens", pa.int64()),
+    ("cached_tokens", pa.int64()),
+    ("completion_tokens", pa.int64()),
+    ("invalid_answers", pa.int32()),
+    ("usd", pa.float64()),
+]
+_PART = pa.struct([("kind", pa.string()), ("text", pa.string()), ("spoken", pa.string())])
+_TURNS = pa.list_(pa.struct([("role", pa.string()), ("parts", pa.list_(_PART))]))
+
+TOPICS = pa.schema([*_BASE, ("topics", pa.list_(pa.string())), *_SPEND])
+SCENARIOS = pa.schema([*_BASE, ("scenario", pa.string()), *_SPEND])
+DIALOGUES = pa.schema([*_BASE, ("turns", _TURNS), ("text_key", pa.string()), *_SPEND])
+
+_ASSET = [
+    ("dialogue_id", pa.string()),
+    ("part_id", pa.string()),
+    ("turn", pa.int16()),
+    ("part", pa.int16()),
+    ("role", pa.string()),
+    ("sha256", pa.string()),
+    ("renderer", pa.string()),
+    ("renderer_version", pa.string()),
+    ("is_draft", pa.bool_()),
+    ("seed", pa.int64()),
+    ("attempt", pa.int16()),
+    ("render_seconds", pa.float64()),
+    ("notes", pa.string()),
+]
+_SIZES = [("width", pa.int32()), ("height", pa.int32())]
+_SOUND = [
+    ("duration", pa.float64()),
+    ("sample_rate", pa.int32()),
+    ("channels", pa.int16()),
+    ("peak", pa.float64()),
+    ("rms", pa.float64()),
+]
+_VOICE = [("voice", pa.string()), ("rate", pa.float64()), ("spoken", pa.string())]
+RENDERS = pa.schema(
+    [
+        *_BASE,
+        *_ASSET,
+        ("text", pa.string()),
+        *_SIZES,
+        *_SOUND,
+        *_VOICE,
+        ("extension", pa.string()),
+        ("data", pa.binary()),
+    ]
+)
+
+_BYTES = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_PUBLISHED_PART = pa.struct([*_PART, ("asset", pa.string())])
+_PROVENANCE = pa.struct(
+    [
+        ("models", pa.list_(pa.string())),
+        ("prompts", pa.list_(pa.string())),
+        ("demonstrations", pa.list_(pa.string())),
+        ("requirements", pa.list_(pa.string())),
+        ("seed", pa.int64()),
+        ("calls", pa.int32()),
+        ("invalid_answers", pa.int32()),
+        ("usd", pa.float64()),
+    ]
+)
+_DIALOGUE = [
+    ("id", pa.string()),
+    ("topic", pa.string()),
+    ("topic_id", pa.string()),
+    ("meta_topic", pa.string()),
+    ("cell", pa.string()),
+    ("gives", pa.list_(pa.string())),
+    ("answers", pa.list_(pa.string())),
+    ("num_rounds", pa.int16()),
+    ("scenario", pa.string()),
+    ("turns", pa.list_(pa.struct([("role", pa.string()), ("parts", pa.list_(_PUBLISHED_PART))]))),
+    ("provenance", _PROVENANCE),
+]
+_REASON = [("stage", pa.string()), ("code", pa.string()), ("message", pa.string())]
+
+
+def _with_features(schema: pa.Schema) -> pa.Schema:
+    """State the columns as Hugging Face features, in the metadata where ``datasets`` looks for them."""
+    features = {field.name: _feature(field.name, field.type) for field in schema}
+    info = {"info": {"features": features}}
+    return schema.with_metadata({"huggingface": json.dumps(info), "anyinstruct_schema": str(SCHEMA_VERSION)})
+
+
+def _feature(name: str, kind: pa.DataType) -> Any:
+    if name in ("image", "audio"):
+        return {"_type": name.capitalize()}
+    if pa.types.is_struct(kind):
+        return {kind.field(i).name: _feature(kind.field(i).name, kind.field(i).type) for i in range(kind.num_fields)}
+    if pa.types.is_list(kind):
+        return {"feature": _feature(name, kind.value_type), "_type": "List"}
+    names = {"double": "float64"}
+    return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
+
+
+PUBLISHED = {
+    "dialogues": _with_features(pa.schema(_DIALOGUE)),
+    "images": _with_features(
+        pa.schema([("id", pa.string()), ("image", _BYTES), ("description", pa.string()), *_SIZES, *_ASSET])
+    ),
+    "music": _with_features(
+        pa.schema([("id", pa.string()), ("audio", _BYTES), ("description", pa.string()), *_SOUND, *_ASSET])
+    ),
+    "speech": _with_features(
+        pa.schema([("id", pa.string()), ("audio", _BYTES), ("transcript", pa.string()), *_VOICE, *_SOUND, *_ASSET])
+    ),
+    "rejected": _with_features(pa.schema([*_REASON, *_DIALOGUE])),
+    "failed": _with_features(
+        pa.schema(
+            [
+                *_REASON,
+                ("id", pa.string()),
+                ("topic", pa.string()),
+                ("topic_id", pa.string()),
+                ("meta_topic", pa.string()),
+                ("cell", pa.string()),
+                ("usd", pa.float64()),
+            ]
+        )
+    ),
+}
+"""Tables of a corpus by folder; one file a shard and table."""
+
+TABLE_OF = {"image": "images", "music": "music", "speech": "speech"}
+"""Table that keeps a media modality's assets."""

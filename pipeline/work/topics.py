@@ -1,0 +1,178 @@
+"""Topics: listed by hand, read from files, or written by the LLM in rounds for each meta-topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.contracts.chat import ChatRequest, Message
+from pipeline.contracts.prompts import PromptBook
+from pipeline.contracts.storage import Receipt, Row, ShardStore
+from pipeline.values.errors import ChatFailure, ManifestError
+from pipeline.values.ids import content_key, derive_seed, normalise_text, topic_id
+from pipeline.values.manifest import GeneratedTopics, Manifest
+from pipeline.values.records import MetaTopic, Topic
+from pipeline.work import tables
+from pipeline.work.answers import parse_object, plain_text
+from pipeline.work.asking import Asker, InvalidAnswer, Spend
+from pipeline.work.context import Writing, spend_columns, writer_inputs
+from pipeline.work.orders import Order, base_row, fill_rows
+
+STAGE = "topics"
+TEMPLATES = ("topics.system", "topics.user", "retry.user")
+MAX_CHARACTERS = 80
+MAX_WORDS = 10
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A meta-topic and how many topics it is to have."""
+
+    meta_topic: MetaTopic
+    count: int
+    per_call: int
+
+
+def order_topics(manifest: Manifest, book: PromptBook) -> list[Order[Quota]]:
+    """One row a meta-topic; its rounds build on each other."""
+    generate = manifest.topics.generate
+    if generate is None:
+        return []
+    shared = writer_inputs(manifest, book, *TEMPLATES)
+    orders = []
+    for meta in chosen_meta_topics(generate, book):
+        quota = Quota(meta, generate.per_meta_topic, generate.per_call)
+        inputs = {
+            **shared,
+            "meta_topic": content_key(meta.model_dump(mode="json")),
+            "count": content_key(quota.count, quota.per_call),
+        }
+        orders.append(Order(meta.id, inputs, quota))
+    return orders
+
+
+def chosen_meta_topics(generate: GeneratedTopics, book: PromptBook) -> list[MetaTopic]:
+    """Return the meta-topics that the manifest names.
+
+    Raises:
+        ManifestError: one is not in the prompts folder.
+    """
+    if generate.meta_topics == "all":
+        return list(book.meta_topics.values())
+    unknown = [name for name in generate.meta_topics if name not in book.meta_topics]
+    if unknown:
+        raise ManifestError(
+            f"topics.generate.meta_topics: {unknown[0]!r} does not stand in meta_topics.yaml, which has "
+            f"{', '.join(sorted(book.meta_topics)[:6])}, …"
+        )
+    return [book.meta_topics[name] for name in generate.meta_topics]
+
+
+def collect_topics(written: Iterable[Topic], rows: Iterable[Row]) -> list[Topic]:
+    """Put hand-written and generated topics in one list, each normalised text once, hand-written first."""
+    found = {topic.id: topic for topic in reversed(list(written))}
+    found = dict(reversed(found.items()))
+    for row in rows:
+        for text in row["topics"] or ():
+            found.setdefault(topic_id(text), Topic(id=topic_id(text), text=text, meta_topic=row["record_id"]))
+    return list(found.values())
+
+
+async def write_topics(orders: Sequence[Order[Quota]], store: ShardStore, writing: Writing) -> Receipt:
+    """Bring the generated topics up to date; meta-topics side by side, the rounds of each one after the other."""
+    asker = Asker(writing.chat, store.journal(STAGE), writing.watch, writing.price)
+
+    async def make(order: Order[Quota]) -> Row:
+        row, spend = base_row(order), Spend()
+        topics: list[str] = []
+        try:
+            while len(topics) < order.payload.count:
+                topics += await _write_round(order.payload, topics, asker, writing, spend)
+        except ChatFailure as exc:
+            # The rounds that succeeded are good topics; the row fails only where there is none.
+            row.update(code=exc.code, message=str(exc), status="ok" if topics else "failed")
+        row["topics"] = topics
+        writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
+        return {**row, **spend_columns(writing.manifest.writer.model, spend)}
+
+    return await fill_rows(store, STAGE, tables.TOPICS, orders, make, writing.gate, asker.sum_up)
+
+
+async def _write_round(quota: Quota, have: Sequence[str], asker: Asker, writing: Writing, spend: Spend) -> list[str]:
+    manifest, book = writing.manifest, writing.book
+    count = min(quota.per_call, quota.count - len(have))
+    request = build_request(quota.meta_topic, have, count, manifest, book)
+    known = {normalise_text(text) for text in have}
+
+    def parse(text: str) -> list[str]:
+        return parse_topics(text, count, known)
+
+    def word_problem(problem: str) -> str:
+        return book.text("retry.user", problem=problem)
+
+    retry = None if manifest.writer.effective_style == "turns" else word_problem
+    return await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend, retry)
+
+
+def build_request(
+    meta: MetaTopic, have: Sequence[str], count: int, manifest: Manifest, book: PromptBook
+) -> ChatRequest:
+    """Build one round's first attempt."""
+    purpose = f"topics-{len(have):05d}"
+    question = book.text("topics.user", meta_topic=meta, have=list(have), count=count)
+    writer = manifest.writer
+    return ChatRequest(
+        record_id=meta.id,
+        purpose=purpose,
+        model=writer.model,
+        messages=(
+            Message(role="system", content=book.text("topics.system")),
+            Message(role="user", content=question),
+        ),
+        json_schema={
+            "type": "object",
+            "properties": {
+                "topics": {
+                    "type": "array",
+                    "items": {"type": "string", "maxLength": MAX_CHARACTERS},
+                    "minItems": count,
+                    "maxItems": count,
+                }
+            },
+            "required": ["topics"],
+            "additionalProperties": False,
+        },
+        schema_name="topics",
+        temperature=writer.temperature,
+        top_p=writer.top_p,
+        repeat_penalty=writer.repeat_penalty,
+        max_tokens=100 + 30 * count,
+        seed=derive_seed(manifest.seed, meta.id, purpose),
+    )
+
+
+def parse_topics(text: str, count: int, known: set[str]) -> list[str]:
+    """Read one round's topics: two to ten words each, none repeated.
+
+    Raises:
+        InvalidAnswer: fewer than three quarters of those asked for are of use.
+    """
+    answer = parse_object(text)
+    listed = answer.get("topics")
+    if not isinstance(listed, list):
+        raise InvalidAnswer("the object must have the field topics, a list of strings")
+    topics: dict[str, str] = {}
+    problem = ""
+    for item in listed[:count]:
+        try:
+            topic = plain_text("topics", item, MAX_CHARACTERS, 2).rstrip(".")
+        except InvalidAnswer as exc:
+            problem = str(exc)
+            continue
+        if len(topic.split()) > MAX_WORDS or normalise_text(topic) in known:
+            problem = f"{topic!r} is too long or stands already"
+            continue
+        topics.setdefault(normalise_text(topic), topic)
+    if len(topics) < 0.75 * count:
+        raise InvalidAnswer(f"only {len(topics)} of {count} topics are new and of two to ten words; {problem}")
+    return list(topics.values())

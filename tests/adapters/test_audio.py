@@ -1,0 +1,152 @@
+"""Encoding, decoding, measuring and shaping of samples."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.adapters.audio import (
+    SILENCE_LUFS,
+    decode_audio,
+    encode_and_measure,
+    encode_audio,
+    fade_ends,
+    measure_audio,
+    measure_loudness,
+    set_loudness,
+    trim_silence,
+)
+
+
+def sine(
+    frequency: float, seconds: float, sample_rate: int, amplitude: float = 0.5, channels: int = 1
+) -> npt.NDArray[np.float32]:
+    wave = amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * sample_rate)) / sample_rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("extension", ["flac", "wav"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_exact_formats_give_the_samples_back(extension: str, channels: int) -> None:
+    samples = sine(440, 0.2, 24_000, channels=channels)
+    heard, sample_rate = decode_audio(encode_audio(samples, 24_000, extension))
+    assert sample_rate == 24_000
+    assert heard.shape == samples.shape
+    assert np.max(np.abs(heard - samples)) < 2 / 32767
+
+
+def test_mp3_sounds_alike_and_says_its_own_length() -> None:
+    samples = sine(440, 1.0, 24_000)
+    data, facts = encode_and_measure(samples, 24_000, "mp3")
+    assert len(data) < samples.size
+    assert facts.duration == pytest.approx(1.0, abs=0.1)
+    assert facts.rms == pytest.approx(0.5 / math.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize("extension", ["flac", "wav", "mp3"])
+def test_the_same_samples_encode_to_the_same_bytes(extension: str) -> None:
+    samples = sine(300, 0.3, 22_050)
+    assert encode_audio(samples, 22_050, extension) == encode_audio(samples.copy(), 22_050, extension)
+
+
+def test_samples_over_full_scale_are_clipped_and_do_not_wrap() -> None:
+    heard, _ = decode_audio(encode_audio(np.array([1.5, -1.5, 0.25], dtype=np.float32), 8_000, "flac"))
+    assert heard[:, 0] == pytest.approx([1.0, -1.0, 0.25], abs=1e-4)
+
+
+def test_measures_are_those_of_a_known_wave() -> None:
+    facts = measure_audio(sine(440, 0.5, 8_000, amplitude=0.8, channels=2), 8_000)
+    assert (facts.duration, facts.sample_rate, facts.channels) == (0.5, 8_000, 2)
+    assert facts.peak == pytest.approx(0.8, abs=0.001)
+    assert facts.rms == pytest.approx(0.8 / math.sqrt(2), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("samples", "extension", "words"),
+    [
+        (np.zeros((0, 1), dtype=np.float32), "flac", "num_frames"),
+        (np.array([np.nan], dtype=np.float32), "flac", "not finite"),
+        (np.zeros((4, 9), dtype=np.float32), "flac", "8 channels"),
+        (np.zeros((4, 1), dtype=np.float32), "opus", "use flac, wav or mp3"),
+    ],
+)
+def test_what_cannot_be_encoded_is_refused_with_a_reason(
+    samples: npt.NDArray[np.float32], extension: str, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        encode_audio(samples, 8_000, extension)
+
+
+def test_mp3_refuses_a_sample_rate_that_it_does_not_know() -> None:
+    with pytest.raises(ValueError, match="30000 Hz as mp3"):
+        encode_audio(sine(440, 0.2, 30_000), 30_000, "mp3")
+
+
+@pytest.mark.parametrize("data", [b"", b"no audio at all", encode_audio(sine(440, 0.2, 8_000), 8_000)[:20]])
+def test_bytes_that_are_no_audio_are_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="cannot be decoded as audio"):
+        decode_audio(data)
+
+
+@pytest.mark.parametrize("sample_rate", [22_050, 24_000, 44_100, 48_000])
+def test_the_reference_tone_of_the_standard_measures_as_it_says(sample_rate: int) -> None:
+    # BS.1770-4: 997 Hz at 0 dBFS in one channel reads -3.01; EBU Tech 3341, case 1: stereo at -23 dBFS reads -23.
+    assert measure_loudness(sine(997, 2.0, sample_rate, amplitude=1.0), sample_rate) == pytest.approx(-3.01, abs=0.05)
+    stereo = sine(1000, 2.0, sample_rate, amplitude=10 ** (-23 / 20), channels=2)
+    assert measure_loudness(stereo, sample_rate) == pytest.approx(-23.0, abs=0.1)
+
+
+def test_silence_between_words_does_not_lower_the_loudness() -> None:
+    tone = sine(997, 2.0, 24_000)
+    with_pause = np.concatenate([tone, np.zeros((96_000, 1), dtype=np.float32), tone])
+    assert measure_loudness(with_pause, 24_000) == pytest.approx(measure_loudness(tone, 24_000), abs=0.5)
+
+
+def test_silence_and_very_short_clips_have_a_loudness() -> None:
+    assert measure_loudness(np.zeros((24_000, 1), dtype=np.float32), 24_000) == SILENCE_LUFS
+    assert -20 < measure_loudness(sine(997, 0.1, 24_000), 24_000) < 0
+
+
+def test_loudness_is_set_and_the_peak_ceiling_holds() -> None:
+    quiet = set_loudness(sine(997, 1.0, 24_000, amplitude=0.01), 24_000, target=-20.0)
+    assert measure_loudness(quiet, 24_000) == pytest.approx(-20.0, abs=0.05)
+    clicks = sine(997, 1.0, 24_000, amplitude=0.01)
+    clicks[::6_000] = 0.9
+    assert float(np.max(np.abs(set_loudness(clicks, 24_000, target=-10.0)))) == pytest.approx(0.891, abs=1e-3)
+
+
+def test_setting_the_loudness_of_silence_changes_nothing() -> None:
+    assert not set_loudness(np.zeros((2_400, 1), dtype=np.float32), 24_000, target=-20.0).any()
+
+
+def test_faded_ends_begin_and_end_near_zero_and_leave_the_middle() -> None:
+    ones = np.ones((2_400, 1), dtype=np.float32)
+    faded = fade_ends(ones, 24_000, fade=0.01)
+    assert faded[0, 0] < 0.01
+    assert faded[-1, 0] < 0.01
+    assert (faded[240:-240] == 1.0).all()
+    assert (ones == 1.0).all()
+
+
+@pytest.mark.parametrize("silence", [0.0, 0.02, 0.5])
+def test_trimming_leaves_the_same_short_silence_whatever_was_there(silence: float) -> None:
+    hush = np.zeros((round(silence * 24_000), 1), dtype=np.float32)
+    trimmed = trim_silence(np.concatenate([hush, sine(400, 0.5, 24_000), hush]), 24_000, keep=0.08)
+    assert trimmed.shape[0] / 24_000 == pytest.approx(0.5 + 2 * 0.08, abs=0.011)
+    assert not trimmed[:1_600].any()
+    assert not trimmed[-1_600:].any()
+
+
+def test_trimming_pure_silence_leaves_nothing() -> None:
+    assert trim_silence(np.zeros((100, 2), dtype=np.float32), 24_000).shape == (0, 2)
+
+
+def test_importing_the_module_loads_no_heavy_library() -> None:
+    code = "import sys, pipeline.adapters.audio; print(sorted({'numpy', 'soundfile'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
