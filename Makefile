@@ -53,7 +53,7 @@ types: $(STAMPS)/dev ## check types, strictly
 layers: $(STAMPS)/dev ## check that imports point down
 	$(BIN)/lint-imports
 
-bench: $(STAMPS)/dev ## measure speed and restart behaviour
+bench: $(STAMPS)/bench ## measure speed and restart behaviour
 	$(BIN)/python -m bench
 
 models: $(STAMPS)/models ## add the GPU renderers' packages (torch, diffusers, transformers, coqui-tts)
@@ -84,6 +84,11 @@ $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
 	$(INSTALL) --no-deps tinysoundfont
 	$(check_environment)
 	@touch $(STAMPS)/embedded $@
+
+$(STAMPS)/bench: $(STAMPS)/dev
+	$(INSTALL) --editable '.[embedded,dev,bench]'
+	$(check_environment)
+	@touch $@
 
 # torch goes first, so that nothing below chooses another. torchaudio's compiled part wants a CUDA build of torch and
 # fails to load beside a CPU build; without it torchaudio works in pure Python.

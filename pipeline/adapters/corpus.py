@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline.adapters.files import read_json, replacing, sha256_file, write_json
+from pipeline.adapters.files import read_json, replacing, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.store import ShardFolder, write_table
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
@@ -82,7 +83,9 @@ class CorpusFolder:
         with replacing(path, check) as partial:
             pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
             if path.exists():
-                path.replace(path.with_name(path.name + ".former"))
+                # A copy and no rename: at no moment may there be no plan, for a new one could place rows elsewhere.
+                check()
+                shutil.copyfile(path, path.with_name(path.name + ".former"))
 
     def read_ledger(self) -> Ledger | None:
         """Return the root ledger, None where the corpus was never packed.
@@ -97,7 +100,8 @@ class CorpusFolder:
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise CorpusError(
-                f"{path}: schema version {version!r}; this program reads {SCHEMA_VERSION}: use the program that wrote it"
+                f"{path}: schema version {version!r}, and this program reads {SCHEMA_VERSION}; "
+                "use the program that wrote it"
             )
         try:
             return Ledger.model_validate(data)

@@ -42,8 +42,8 @@ class CorpusLock:
             holder = os.read(handle, 4096).decode("utf-8", "replace").strip()
             os.close(handle)
             raise CorpusError(f"{work.parent}: another run is working on this corpus ({holder or 'unknown'})") from exc
-        epoch = _read_epoch(work) + 1
         try:
+            epoch = _read_epoch(work) + 1
             write_json(work / "epoch.json", {"epoch": epoch})
             os.ftruncate(handle, 0)
             os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
@@ -69,9 +69,13 @@ class CorpusLock:
 
 
 def _read_epoch(work: Path) -> int:
-    data = read_json(work / "epoch.json")
-    if data is None:
-        return 0
-    if not isinstance(data, dict) or not isinstance(data.get("epoch"), int):
-        raise CorpusError(f'{work / "epoch.json"}: holds no epoch; write {{"epoch": 1000000}} into it and run again')
-    return int(data["epoch"])
+    try:
+        data = read_json(work / "epoch.json")
+        epoch = 0 if data is None else data["epoch"]
+        if not isinstance(epoch, int):
+            raise TypeError(f"the epoch is {epoch!r}")
+    except (CorpusError, KeyError, TypeError) as exc:
+        raise CorpusError(
+            f'{work / "epoch.json"}: holds no epoch; write {{"epoch": 1000000}} into it and run again'
+        ) from exc
+    return epoch

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BeforeValidator
+from pydantic import Field, model_validator
 
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key, sha256_hex
-from pipeline.values.records import Demonstration, MetaTopic, Modality, Record, Requirement
+from pipeline.values.records import Demonstration, MetaTopic, Modality, Part, Record, Requirement, Turn
 
 
-def _expand_part(value: Any) -> Any:
-    """``{text: …}`` is how people write a part; ``{kind: text, text: …}`` is how it is kept."""
-    if not isinstance(value, dict) or len(value) != 1:
-        raise ValueError("a part is one key out of text, speech, image and music, and its words")
-    ((kind, text),) = value.items()
-    if kind not in set(Modality):
-        raise ValueError(f"{kind!r} is no modality; allowed are text, speech, image and music")
-    return {"kind": kind, "text": text, "spoken": text if kind == Modality.SPEECH else None}
+class _WrittenPart(Part):
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        """``{text: …}`` is how people write a part; ``{kind: text, text: …}`` is how it is kept."""
+        if not isinstance(value, dict) or len(value) != 1:
+            raise ValueError("a part is one key out of text, speech, image and music, and its words")
+        ((kind, text),) = value.items()
+        if kind not in set(Modality):
+            raise ValueError(f"{kind!r} is no modality; allowed are text, speech, image and music")
+        return {"kind": kind, "text": text, "spoken": text if kind == Modality.SPEECH else None}
 
 
-def _expand_turns(value: Any) -> Any:
-    if not isinstance(value, list):
-        raise ValueError("turns is a list")
-    return [
-        {**turn, "parts": [_expand_part(part) for part in turn.get("parts", [])]} if isinstance(turn, dict) else turn
-        for turn in value
-    ]
+class _WrittenTurn(Turn):
+    parts: tuple[_WrittenPart, ...] = Field(min_length=1)
 
 
 class _WrittenDemonstration(Demonstration):
-    turns: Annotated[Any, BeforeValidator(_expand_turns)]
+    turns: tuple[_WrittenTurn, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> _WrittenDemonstration:
+        if [turn.role for turn in self.turns] != ["user", "assistant"] * (len(self.turns) // 2):
+            raise ValueError("turns begin with the user, alternate, and end with the assistant")
+        for key, role, stated in (("gives", "user", self.gives), ("answers", "assistant", self.answers)):
+            held = {part.kind for turn in self.turns if turn.role == role for part in turn.parts}
+            if held != set(stated):
+                names = ", ".join(kind for kind in Modality if kind in held)
+                raise ValueError(f"{key} is not what the {role}'s turns hold: {names}")
+        return self
 
 
 class _When(Record):
@@ -79,7 +88,8 @@ class PromptFolder:
         except jinja2.TemplateError as exc:
             line = f":{exc.lineno}" if isinstance(exc, jinja2.TemplateSyntaxError) else ""
             path = self.folder / "templates" / f"{template}.j2"
-            raise ManifestError(f"{path}{line}: {exc.message or 'not found'}") from exc
+            reason = "there is no such template" if isinstance(exc, jinja2.TemplateNotFound) else exc.message
+            raise ManifestError(f"{path}{line}: {reason}") from exc
 
     def key(self, *templates: str) -> str:
         """Hash of the named template files."""

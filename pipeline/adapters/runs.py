@@ -7,12 +7,19 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.contracts.storage import Receipt
 from pipeline.values.units import USD, Seconds
+
+STAGES = ("topics", "scenarios", "dialogues", "image", "music", "speech")
+"""In the order in which they are told."""
 
 TAIL_BYTES = 2**18
 """Read off the end of the event log; a line has about half a kilobyte."""
@@ -105,3 +112,46 @@ def _is_alive(pid: int) -> bool:
     except OSError:
         return True  # it is there and belongs to somebody else
     return True
+
+
+@dataclass
+class StageSurvey:
+    """A stage over all shards: shards with a committed stage file, and rows that were asked for."""
+
+    num_shards: int = 0
+    num_ok: int = 0
+    num_failed: int = 0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies under ``work/``.
+
+    Attributes:
+        num_planned: Dialogues in the plan, those of topics taken out included; None where there is no readable plan.
+        num_shards: Shards that the plan fills.
+    """
+
+    num_planned: int | None
+    num_shards: int
+    stages: Mapping[str, StageSurvey]
+
+
+def survey_stages(work: Path) -> Survey:
+    """Sum up plan and receipts without touching them: a run may be writing beside us."""
+    stages = {stage: StageSurvey() for stage in STAGES}
+    paths = [*work.glob("topics/topics.json"), *work.glob("shards/*/*.json")]
+    for path in paths:
+        try:
+            receipt = Receipt.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue  # replaced this moment, or damaged, which is what `verify` is for
+        found = stages.setdefault(receipt.stage, StageSurvey())
+        found.num_shards += 1
+        found.num_ok += receipt.num_ok
+        found.num_failed += receipt.num_failed
+    try:
+        shards = pq.read_table(work / "plan.parquet", columns=["shard"])["shard"]
+    except (OSError, pa.ArrowException):
+        return Survey(None, 0, stages)
+    return Survey(len(shards), len(shards.unique()), stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline.adapters.files import read_json, replacing, sha256_file, write_json
+from pipeline.adapters.files import read_json, replacing, sha256_file, sync_folder, write_json
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.values.errors import CorpusError
+from pipeline.values.ids import sha256_hex
 
 ROWS_PER_GROUP = 100
 """Larger row groups of pictures are known to exhaust the memory of dataset viewers."""
@@ -56,6 +58,9 @@ class ShardFolder:
         if receipt is None:
             return
         try:
+            if _hash_footer(self.folder / receipt.file) != receipt.footer_sha256:
+                self._set_aside(receipt)
+                return
             with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:
                 for index in range(file.num_row_groups):
                     yield from file.read_row_group(index, columns=columns).to_pylist()
@@ -77,7 +82,13 @@ class ShardFolder:
         former = self.receipt(stage)
         path, sha256, num_rows = write_table(self.folder, stage, schema, rows, self._lock)
         made = Receipt(
-            stage=stage, file=path.name, sha256=sha256, num_bytes=path.stat().st_size, num_rows=num_rows, **receipt
+            stage=stage,
+            file=path.name,
+            sha256=sha256,
+            footer_sha256=_hash_footer(path),
+            num_bytes=path.stat().st_size,
+            num_rows=num_rows,
+            **receipt,
         )
         self.restate(made)
         if former is not None and former.file != made.file:
@@ -107,6 +118,16 @@ class ShardFolder:
             path.rename(path.with_name(path.name + DAMAGED))
 
 
+def _hash_footer(path: Path) -> str:
+    """SHA-256 of a Parquet file's metadata with its length, which stands in four bytes before the last four."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(max(0, size - 8 - length))
+        return sha256_hex(file.read(length + 8))
+
+
 def write_table(
     folder: Path, stem: str, schema: pa.Schema, rows: Iterable[Row], lock: CorpusLock | None = None
 ) -> tuple[Path, str, int]:
@@ -134,6 +155,7 @@ def write_table(
     path = folder / f"{stem}-{sha256[:12]}.parquet"
     try:
         scratch.rename(path)
+        sync_folder(folder)
     except OSError as exc:
         raise CorpusError(f"{path}: cannot be renamed into place: {exc.strerror}") from exc
     return path, sha256, num_rows

@@ -44,8 +44,8 @@ def make_topic(text: str, meta_topic: str, where: str) -> Topic:
     """Make a topic out of a line that a person wrote.
 
     Raises:
-        ManifestError: it is too long or holds control characters; names ``where``.
+        ManifestError: it is empty, too long or holds control characters; names ``where``.
     """
-    if len(text) > MAX_CHARACTERS or not text.isprintable():
-        raise ManifestError(f"{where}: a topic is at most {MAX_CHARACTERS} printable characters (is {text[:60]!r}…)")
+    if not 0 < len(text) <= MAX_CHARACTERS or not text.isprintable():
+        raise ManifestError(f"{where}: a topic is 1 to {MAX_CHARACTERS} printable characters (is {text[:60]!r})")
     return Topic(id=topic_id(text), text=text, meta_topic=meta_topic)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.contracts.render import Voice
-from pipeline.values.errors import ManifestError
 from pipeline.values.records import Record
 
 _TAG = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|\d{3}))?(?:-[a-z0-9]{5,8})*")
@@ -70,38 +69,3 @@ def load_voices(path: Path) -> Mapping[str, Voice]:
         ManifestError: the file cannot be read or is wrong; the text names file, line, key and value.
     """
     return {voice.name: voice.to_voice() for voice in load_yaml(path, VoicesFile).voices}
-
-
-def choose_voices(
-    voices: Mapping[str, Voice], renderer: str, language: str, names: Sequence[str] = ()
-) -> tuple[Voice, ...]:
-    """Return the voices of a renderer that speak a language, in the order of the file.
-
-    Args:
-        language: BCP 47 tag; ``en`` takes every kind of English, ``en-GB`` only British.
-        names: Where given, only these, in this order.
-
-    Raises:
-        ManifestError: a name is unknown, belongs to another renderer or speaks another language, or nothing is left.
-    """
-    fitting = [voice for voice in voices.values() if voice.renderer == renderer and _speaks(voice, language)]
-    if names:
-        by_name = {voice.name: voice for voice in fitting}
-        for name in names:
-            if name not in voices:
-                raise ManifestError(f"voice {name!r} is unknown; the voices file has {', '.join(voices)}")
-            if name not in by_name:
-                has = voices[name]
-                raise ManifestError(
-                    f"voice {name!r} is spoken by {has.renderer} in {', '.join(has.languages)}, asked for were "
-                    f"{renderer} and {language}"
-                )
-        fitting = [by_name[name] for name in names]
-    if not fitting:
-        known = ", ".join(sorted({f"{voice.renderer} {tag}" for voice in voices.values() for tag in voice.languages}))
-        raise ManifestError(f"no voice of renderer {renderer!r} speaks {language!r}; there are: {known}")
-    return tuple(fitting)
-
-
-def _speaks(voice: Voice, language: str) -> bool:
-    return any(tag == language or tag.startswith(f"{language}-") for tag in voice.languages)

@@ -27,10 +27,11 @@ def verify_corpus(corpus: Path, fix: bool) -> int:
     started = time.monotonic()
     holder = find_holder(corpus / "work")
     if holder is not None:
-        console.print(plain(f"note: a run ({holder}) is working on this corpus; what it is writing may look unfinished"))
+        console.print(
+            plain(f"note: a run ({holder}) is working on this corpus; what it is writing may look unfinished")
+        )
     result = _verify(CorpusFolder(corpus), console)
-    if result.findings:
-        console.print(_table(result))
+    _print_findings(result, console)
     console.print(_summary(result, time.monotonic() - started), markup=False, soft_wrap=True)
     if result.is_sound:
         return 0
@@ -54,20 +55,32 @@ def _verify(folder: CorpusFolder, console: Console) -> Verification:
     return result
 
 
-def _table(result: Verification) -> Table:
+def _lines(result: Verification) -> list[tuple[str, str, str, str]]:
+    """What is printed: severity, code, where, what; errors first."""
+    ordered = sorted(result.findings, key=lambda finding: finding.severity)
+    lines: list[tuple[str, str, str, str]] = [(f.severity, f.code, f.where, f.message) for f in ordered[:MAX_ROWS]]
+    if len(ordered) > MAX_ROWS:
+        lines.append(("", "", "", f"and {len(ordered) - MAX_ROWS:,} findings more"))
+    for (code, where), number in result.num_alike.items():
+        lines.append(("", code, where, f"and {number:,} more of these"))
+    return lines
+
+
+def _print_findings(result: Verification, console: Console) -> None:
+    """Print a table on a terminal, and one line a finding for whoever reads a log or a pipe."""
+    lines = _lines(result)
+    if not console.is_terminal:
+        for line in lines:
+            console.print(plain(" ".join(filter(None, line)), 1000), soft_wrap=True)
+        return
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("code", no_wrap=True)
     table.add_column("where", overflow="fold")
     table.add_column("what", overflow="fold")
-    ordered = sorted(result.findings, key=lambda finding: finding.severity)
-    for finding in ordered[:MAX_ROWS]:
-        table.add_row(finding.severity, finding.code, plain(finding.where), plain(finding.message))
-    if len(ordered) > MAX_ROWS:
-        table.add_row("", "…", "", f"and {len(ordered) - MAX_ROWS:,} findings more")
-    for (code, where), number in result.num_alike.items():
-        table.add_row("", code, plain(where), f"and {number:,} more of these")
-    return table
+    for severity, code, where, what in lines:
+        table.add_row(severity, code, plain(where), plain(what))
+    console.print(table)
 
 
 def _summary(result: Verification, seconds: float) -> str:
@@ -95,7 +108,9 @@ def _fix(result: Verification, console: Console) -> None:
         console.print("Restore these from a copy: work/ does not hold the stage files that they were packed from.")
     if any(finding.code == "plan_damaged" for finding in result.findings):
         console.print("work/plan.parquet is damaged: put back work/plan.parquet.former or a copy before you run.")
-    console.print(plain(f"Rebuild what is missing: anyinstruct run {_manifest_of(result.folder)}", 1000), soft_wrap=True)
+    console.print(
+        plain(f"Rebuild what is missing: anyinstruct run {_manifest_of(result.folder)}", 1000), soft_wrap=True
+    )
 
 
 def _manifest_of(folder: CorpusFolder) -> str:

@@ -122,7 +122,10 @@ class ModelFiles(Protocol):
 
 
 class RendererOptions(BaseModel):
-    """Base of a renderer's options in a manifest: closed, and whole in the fingerprint."""
+    """Base of a renderer's options in a manifest: closed.
+
+    All of them are part of the fingerprint but those that say ``json_schema_extra={"changes_output": False}``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

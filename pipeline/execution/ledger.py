@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.adapters.corpus import SCHEMA_VERSION, CorpusFolder
-from pipeline.adapters.model_files import load_lock
+from pipeline.adapters.model_lock import load_lock
 from pipeline.contracts.ledger import Ledger, ShardEntry, ShardLedger
 from pipeline.execution.project import Project
 from pipeline.values.ids import content_key, sha256_hex
@@ -105,7 +105,7 @@ def _describe_writer(project: Project) -> dict[str, Any]:
     writer = project.manifest.writer
     facts: dict[str, Any] = {"engine": writer.engine, "model": writer.model, "style": writer.effective_style}
     if writer.engine == "embedded":
-        locked = load_lock().models[writer.model]
+        locked = load_lock().model(writer.model)
         facts |= {"licence": locked.licence, "sha256": {file.name: file.sha256 for file in locked.files}}
     facts["price_usd_per_million"] = project.price.model_dump(mode="json") if project.is_priced else None
     return facts

@@ -41,6 +41,10 @@ class Project:
     manifest: Manifest
     corpus: Path
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to workers bare: they resolve for themselves, and Ray keeps small arguments inline."""
+        return Project, (self.path, self.manifest, self.corpus)
+
     @cached_property
     def book(self) -> PromptFolder:
         """The prompts folder."""
@@ -103,9 +107,15 @@ class Project:
             ) from exc
 
     def renderer_key(self, modality: Modality) -> str:
-        """Fingerprint of a renderer: name, version, options and model files' names."""
+        """Fingerprint of a renderer: name, version, model files, and the options that change what comes out."""
         plugin, options = self.plugin(modality), self.options(modality)
-        return content_key(plugin.name, plugin.version, options.model_dump(mode="json"), list(plugin.models(options)))
+        idle = {
+            name
+            for name, field in plugin.options.model_fields.items()
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("changes_output") is False
+        }
+        chosen = options.model_dump(mode="json", exclude=idle)
+        return content_key(plugin.name, plugin.version, chosen, list(plugin.models(options)))
 
     def model_names(self) -> list[str]:
         """Locked models that this manifest needs, writer's first."""
@@ -167,7 +177,10 @@ def find_renderer(name: str, modality: Modality | None = None) -> RendererPlugin
     known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in known:
         raise ManifestError(f"renderer {name!r} is not installed; there are {', '.join(sorted(known))}")
-    plugin: RendererPlugin = known[name].load()
+    try:
+        plugin: RendererPlugin = known[name].load()
+    except (ImportError, AttributeError) as exc:
+        raise ManifestError(f"renderer {name!r} cannot be loaded ({exc}); install its package again") from exc
     if modality is not None and plugin.modality != modality:
         raise ManifestError(f"render.{modality}: {name} makes {plugin.modality}, not {modality}")
     return plugin

@@ -19,7 +19,7 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 class Section(BaseModel):
     """Base of every part of a manifest: frozen, and closed to keys that nobody reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GeneratedTopics(Section):

@@ -19,7 +19,7 @@ MIN_WORDS = {Modality.TEXT: 2, Modality.SPEECH: 2, Modality.IMAGE: 5, Modality.M
 MAX_OVERLAP = 0.25
 """Share of a field's 4-grams that may already stand in the dialogue or in the examples shown."""
 
-_MARKUP = re.compile(r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f]")
+_MARKUP = re.compile(r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BANNED = re.compile(r"\b(videos?|charts?|diagrams?|spreadsheets?|as an ai|language model)\b", re.IGNORECASE)
 _LABEL = re.compile(r"^\s*(user|assistant|text|speech|image|music|ai)\s*:", re.IGNORECASE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest, Message,
 from pipeline.contracts.storage import Journal, Row
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import ChatFailure, EndpointError
+from pipeline.values.ids import canonical_json
 from pipeline.values.manifest import Price
 
 T = TypeVar("T")
@@ -63,13 +65,16 @@ class Asker:
     num_lost: int = 0
 
     def __post_init__(self) -> None:
-        intents = set()
+        sent: Counter[str] = Counter()
+        came: Counter[str] = Counter()
         for entry in self.journal.entries():
             if entry["event"] == "intent":
-                intents.add(entry["key"])
+                sent[entry["key"]] += 1
             else:
+                came[entry["key"]] += 1
                 self._outcomes[entry["key"]] = entry
-        self.num_lost = len(intents - self._outcomes.keys())
+        # By count and not by key: a call that was lost stays lost when the same question is answered later.
+        self.num_lost = (sent - came).total()
 
     async def ask(self, request: ChatRequest) -> ChatAnswer:
         """Answer from the journal or the model.
@@ -97,6 +102,8 @@ class Asker:
         else:
             outcome = {"event": "answer", **about, **answer.model_dump(mode="json")}
             self.watch.note("answer", usd=cost(answer.usage, self.price), tokens=answer.usage.completion_tokens)
+        # Half a surrogate pair is no text that could be stored, and endpoints do send it.
+        outcome = json.loads(canonical_json(outcome).encode("utf-8", "replace"))
         self.journal.append(outcome)
         self._outcomes[key] = outcome
         return _replay(outcome)

@@ -55,7 +55,8 @@ def cast(section: SpeechSection, voices: Mapping[str, Voice]) -> Casting:
             found = [
                 voice
                 for voice in voices.values()
-                if voice.renderer == section.renderer and any(t.casefold().startswith(tag) for t in voice.languages)
+                if voice.renderer == section.renderer
+                and any(f"{spoken.casefold()}-".startswith(f"{tag}-") for spoken in voice.languages)
             ]
             if not found:
                 raise ManifestError(f"render.speech.voices.user: {section.renderer} has no voice for {entry!r}")

@@ -6,7 +6,6 @@ is escaped wherever the template prints it, and the header is dumped as YAML, ne
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -17,29 +16,37 @@ import yaml
 
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardLedger
 from pipeline.values.ids import content_key
+from pipeline.work.markdown import Markdown, code_span, escape_markdown, one_line
 from pipeline.work.tables import PUBLISHED
 
 TEMPLATE = "card.md.j2"
 
 HUB_LICENCES = frozenset(
-    "apache-2.0 mit bsd-2-clause bsd-3-clause cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 "
-    "cc-by-nc-sa-4.0 cc-by-nc-nd-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 openrail creativeml-openrail-m".split()
+    {
+        "agpl-3.0",
+        "apache-2.0",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-nc-4.0",
+        "cc-by-nc-nd-4.0",
+        "cc-by-nc-sa-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc0-1.0",
+        "creativeml-openrail-m",
+        "gpl-2.0",
+        "gpl-3.0",
+        "lgpl-3.0",
+        "mit",
+        "openrail",
+    }
 )
 """Licences that the Hub knows under their SPDX identifier in small letters; all others are ``other`` there."""
 
 SIZE_STEPS = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"), (10_000_000, "10M"))
 """Steps of the Hub's ``size_categories``."""
-
-_SPECIAL = re.compile(r"([!-&(-+/:-@\[-`{-~])")
-"""ASCII punctuation but for the apostrophe, comma, hyphen and full stop: what could begin markup, a tag or a link."""
-
-_LIST_START = re.compile(r"^(\d*)([-.])")
-
-
-class Markdown(str):
-    """Text that may be printed into the card as it stands."""
-
-    __slots__ = ()
 
 
 def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
@@ -68,19 +75,6 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
     )
 
 
-def escape_markdown(text: str) -> Markdown:
-    """Return free text as one line that Markdown renders letter by letter: no markup, tag, link or table edge."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    escaped = _SPECIAL.sub(r"\\\1", " ".join(printable.split()))
-    return Markdown(_LIST_START.sub(r"\1\\\2", escaped))
-
-
-def code_span(value: Any) -> Markdown:
-    """Return a value as a code span that also holds inside a table."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
-    return Markdown("`" + (text.replace("`", "'").replace("|", "\\|") or " ") + "`")
-
-
 def _header(ledger: Ledger, by_table: Mapping[str, Sequence[FileEntry]]) -> dict[str, Any]:
     default = "dialogues" if "dialogues" in by_table else next(iter(by_table), None)
     configs = []
@@ -90,7 +84,7 @@ def _header(ledger: Ledger, by_table: Mapping[str, Sequence[FileEntry]]) -> dict
             config["default"] = True
         configs.append({**config, "data_files": [{"split": "train", "path": [file.path for file in found]}]})
     header: dict[str, Any] = {
-        "pretty_name": ledger.name,
+        "pretty_name": one_line(ledger.name),
         "language": [str(ledger.manifest.get("language", "en"))],
         "license": _hub_licence(ledger),
         "tags": ["any-to-any", "synthetic", "instruction-tuning", *_modality_tags(ledger)],

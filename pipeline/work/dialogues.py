@@ -183,8 +183,7 @@ def _fields(turn: Turn, layout: TurnLayout) -> dict[str, str]:
 
 def _question(book: PromptBook, topic: str, scenario: str, layouts: Sequence[TurnLayout]) -> str:
     plan = [
-        {"role": layout.role, "does": say_what_happens(layout), "fields": ", ".join(field_names(layout))}
-        for layout in layouts
+        {"role": layout.role, "does": say_what_happens(layout), "fields": field_names(layout)} for layout in layouts
     ]
     return book.text("dialogue.user", topic=topic, scenario=scenario.strip(), plan=plan)
 

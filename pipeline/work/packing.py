@@ -11,9 +11,9 @@ from typing import Any
 from pipeline.contracts.ledger import Publisher, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import content_key
+from pipeline.values.ids import content_key, part_id
 from pipeline.values.manifest import Manifest
-from pipeline.values.records import MEDIA, Modality, PlannedDialogue
+from pipeline.values.records import Modality, PlannedDialogue
 from pipeline.work import dialogues, scenarios, tables
 from pipeline.work.rendering import asset_name
 
@@ -70,14 +70,17 @@ def pack_shard(
     """Publish a shard's tables and its ledger. Every planned dialogue ends kept, rejected or failed.
 
     Raises:
-        CorpusError: a stage file has fewer rows than its receipt says.
+        CorpusError: a stage never committed, or its file is gone or damaged.
     """
-    media = [m for m in MEDIA if store.receipt(m) is not None]
-    stages = [s for s in (*TEXT_STAGES, *media) if store.receipt(s) is not None]
-    receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
+    for stage in (*TEXT_STAGES, *manifest.media):
+        _check_committed(store, stage)
+    # Stage files of a modality that the mix has since dropped stay where they are, and nothing is packed from them.
+    media = manifest.media
+    receipts = {s: receipt for s in (*TEXT_STAGES, *media) if (receipt := store.receipt(s)) is not None}
     scenario_rows = {row["record_id"]: row for row in _whole_rows(store, receipts, scenarios.STAGE)}
     dialogue_rows = {row["record_id"]: row for row in _whole_rows(store, receipts, dialogues.STAGE)}
-    failed_parts, assets = _read_asset_index(store, receipts, media)
+    parts = _current_parts(dialogue_rows)
+    failed_parts, assets = _read_asset_index(store, receipts, media, parts)
     losses = _find_losses(planned, scenario_rows, dialogue_rows, failed_parts, duplicates)
     published = {
         row.id: _publish(row, scenario_rows[row.id], dialogue_rows[row.id], assets, manifest)
@@ -89,7 +92,8 @@ def pack_shard(
     contents: dict[str, Iterable[Row]] = {"dialogues": [published[row.id] for row in kept]}
     voices: Counter[str] = Counter()
     for modality in media:
-        contents[tables.TABLE_OF[modality]] = _publish_assets(store, modality, kept_ids, voices)
+        wanted = {part for part, kind in parts.items() if kind == modality}
+        contents[tables.TABLE_OF[modality]] = _publish_assets(store, modality, kept_ids, wanted, voices)
     contents["rejected"] = [
         {**_reason(losses[row.id]), **published[row.id]} for row in planned if _went(losses, row, "rejected")
     ]
@@ -113,6 +117,11 @@ def pack_shard(
     return publisher.write_shard_ledger(ledger)
 
 
+def _check_committed(store: ShardStore, stage: str) -> None:
+    if store.receipt(stage) is None:
+        raise CorpusError(f"stage file {stage}: is not there or was set aside as damaged; run again to make it anew")
+
+
 def _reason(loss: Loss) -> Row:
     return {"stage": loss.stage, "code": loss.code, "message": loss.message}
 
@@ -132,8 +141,18 @@ def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) 
     return rows
 
 
+def _current_parts(dialogue_rows: Mapping[str, Row]) -> dict[str, str]:
+    """Kind of each part. Stage files also carry renders of parts that a dialogue had before it was written anew."""
+    return {
+        part_id(name, turn_index, index): part["kind"]
+        for name, row in dialogue_rows.items()
+        for turn_index, turn in enumerate(row["turns"] or ())
+        for index, part in enumerate(turn["parts"])
+    }
+
+
 def _read_asset_index(
-    store: ShardStore, receipts: Mapping[str, Receipt], media: Sequence[Modality]
+    store: ShardStore, receipts: Mapping[str, Receipt], media: Sequence[Modality], parts: Mapping[str, str]
 ) -> tuple[dict[str, Loss], dict[str, str]]:
     """Return the first failed part of each dialogue, and the asset name of each part that was made."""
     columns = ["record_id", "dialogue_id", "part_id", "attempt", "status", "code", "message"]
@@ -144,6 +163,8 @@ def _read_asset_index(
         if len(rows) != receipts[modality].num_rows:
             raise CorpusError(f"stage file {modality}: rows are missing; run again to mend it")
         for row in rows:
+            if parts.get(row["part_id"]) != modality:
+                continue
             if row["status"] == "ok":
                 assets[row["part_id"]] = asset_name(row)
             else:
@@ -214,18 +235,21 @@ def _input(row: Row, name: str) -> str:
     return str(json.loads(row["inputs"])[name])
 
 
-def _publish_assets(store: ShardStore, modality: Modality, kept: set[str], voices: Counter[str]) -> Iterator[Row]:
+def _publish_assets(
+    store: ShardStore, modality: Modality, kept: set[str], wanted: set[str], voices: Counter[str]
+) -> Iterator[Row]:
     medium = "image" if modality is Modality.IMAGE else "audio"
     words = "transcript" if modality is Modality.SPEECH else "description"
     names = [field.name for field in tables.PUBLISHED[tables.TABLE_OF[modality]]]
     for row in store.rows(modality):
-        if row["dialogue_id"] not in kept or row["status"] != "ok":
+        if row["dialogue_id"] not in kept or row["part_id"] not in wanted or row["status"] != "ok":
             continue
         if row["voice"]:
             voices[row["voice"]] += 1
         name = asset_name(row)
         extra = {"id": name, medium: {"bytes": row["data"], "path": f"{name}.{row['extension']}"}, words: row["text"]}
         yield {key: extra[key] if key in extra else row[key] for key in names}
+    _check_committed(store, modality)  # a file whose damage shows while it is read yields fewer rows
 
 
 def _publish_failure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from pipeline.contracts.prompts import PromptBook
@@ -14,6 +15,9 @@ from pipeline.values.slots import draw_slot
 
 NUM_DEMONSTRATIONS = 5
 NUM_REQUIREMENTS = 2
+MAX_SHORT_ROUNDS = 2
+"""Longest demonstration that a small model is shown."""
+
 EXTRA_SHARE = 0.25
 """Most dialogues planned in place of lost ones, as a share of those wanted."""
 
@@ -115,7 +119,7 @@ def _draw(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> Planned
     return row.model_copy(
         update={
             "slot": slot,
-            "demonstrations": _draw_demonstrations(book.demonstrations, slot, row.id),
+            "demonstrations": _draw_demonstrations(book.demonstrations, slot, row, manifest),
             "requirements": _draw_requirements(book.requirements, slot, row.id),
         }
     )
@@ -130,11 +134,42 @@ def _with_current_slot(row: PlannedDialogue, manifest: Manifest, book: PromptBoo
     return row if slot == row.slot and is_whole else _draw(row, manifest, book)
 
 
-def _draw_demonstrations(pool: Mapping[str, Demonstration], slot: Slot, name: str) -> tuple[str, ...]:
-    """Draw from the twelve that are closest to the slot, closest first among those drawn."""
-    by_fit = sorted(rank_by_hash(list(pool), name), key=lambda d: -_fit(pool[d], slot))
-    drawn = rank_by_hash(by_fit[:12], name, "draw")[:NUM_DEMONSTRATIONS]
+def _draw_demonstrations(
+    pool: Mapping[str, Demonstration], slot: Slot, row: PlannedDialogue, manifest: Manifest
+) -> tuple[str, ...]:
+    if manifest.writer.effective_style == "turns":
+        return _draw_for_shard(pool, row.shard)
+    # From the twelve that are closest to the slot, closest first among those drawn.
+    by_fit = sorted(rank_by_hash(list(pool), row.id), key=lambda name: -_fit(pool[name], slot))
+    drawn = rank_by_hash(by_fit[:12], row.id, "draw")[:NUM_DEMONSTRATIONS]
     return tuple(sorted(drawn, key=by_fit.index))
+
+
+@lru_cache(4096)
+def _shard_ranks(names: tuple[str, ...], shard: int) -> list[str]:
+    return rank_by_hash(names, "shard", shard)
+
+
+def _draw_for_shard(pool: Mapping[str, Demonstration], shard: int) -> tuple[str, ...]:
+    """Draw for a whole shard, short ones that together show every modality.
+
+    A small model on a laptop spends most of its time reading prompts. Dialogues of a shard that share their examples
+    share that reading; other shards see other examples.
+    """
+    short = tuple(name for name, item in pool.items() if len(item.turns) <= 2 * MAX_SHORT_ROUNDS)
+    left = list(_shard_ranks(short or tuple(pool), shard))
+    drawn: list[str] = []
+    shown: set[tuple[str, str]] = set()
+    while left and len(drawn) < NUM_DEMONSTRATIONS:
+        best = max(left, key=lambda name: (len(_shows(pool[name]) - shown), -left.index(name)))
+        left.remove(best)
+        drawn.append(best)
+        shown |= _shows(pool[best])
+    return tuple(drawn)
+
+
+def _shows(demonstration: Demonstration) -> set[tuple[str, str]]:
+    return {(turn.role, part.kind) for turn in demonstration.turns for part in turn.parts}
 
 
 def _fit(demonstration: Demonstration, slot: Slot) -> float:

@@ -80,6 +80,9 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
 
     # The counts are whole only once all rows are written, so the receipt is restated with them.
     draft = store.commit(stage, tables.RENDERS, rows(), order_key="", num_ok=0, num_failed=0)
+    if sum(counts.values()) < len(orders):
+        # The former file was damaged and set aside while it was copied: make the rest, mostly from the journal.
+        return render_assets(orders, store, job)
     facts = {
         "render_seconds": round(seconds, 3),
         "renderer": job.choice.renderer,

@@ -21,7 +21,7 @@ from pipeline.work.wording import name_kinds, shown
 
 STAGE = "scenarios"
 TEMPLATES = ("scenario.system", "scenario.user", "retry.user")
-NUM_SHOWN = {"turns": 3, "whole": 5}
+NUM_SHOWN = {"turns": 2, "whole": 5}
 """Demonstrations shown; the published recipe shows five, small models have less room."""
 
 MAX_CHARACTERS = 420

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -16,18 +18,21 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.prompt_files import PromptFolder
+from pipeline.adapters.shipped import shipped
 from pipeline.adapters.store import write_table
+from pipeline.adapters.yaml_file import load_yaml
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Row
 from pipeline.execution.driver import Silence
 from pipeline.execution.ledger import build_ledger, write_corpus_card
-from pipeline.execution.project import Project, load_project
+from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import sha256_hex
+from pipeline.values.manifest import Manifest
 from pipeline.values.records import PlannedDialogue
-from pipeline.work import dialogues, scenarios
+from pipeline.work import dialogues
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import write_dialogues
 from pipeline.work.packing import find_duplicates
@@ -44,7 +49,7 @@ seed: 11
 topics: {list: [%s]}
 size: {dialogues_per_topic: 1, dialogues_per_shard: 4, replace_losses: false}
 mix:
-  - {name: draw, gives: [text], answers: [text, image], rounds: [1, 1]}
+  - {name: draw, weight: %d, gives: [text], answers: [text, image], rounds: [1, 1]}
   - {name: sing, gives: [speech], answers: [speech, music], rounds: [2, 2]}
 writer: {engine: openai, model: made-up, max_tries: 2, price: {input: 1, output: 2}}
 render:
@@ -57,7 +62,7 @@ voices:
   - {name: bell, renderer: minimal-speech, languages: [en-US], gender: female, licence: CC0-1.0}
   - {name: drum, renderer: minimal-speech, languages: [en-GB], gender: male, licence: CC0-1.0}
 """
-TOPICS = ("kites", "bread ovens", "tide pools", "night trains", "rope bridges", "honey cakes", "paper boats", "old maps")
+TOPICS = ("kites", "bread ovens", "tide pools", "night trains", "rope bridges", "honey cakes", "boats", "old maps")
 
 
 @dataclass
@@ -126,25 +131,38 @@ class TinyCorpus:
         rows: list[Row] = pq.read_table(self.table(name, shard)).to_pylist()
         return rows
 
-    def update(self, topics: Sequence[str] = TOPICS) -> None:
+    def update(self, topics: Sequence[str] = TOPICS, draw_weight: int = 1) -> None:
         """Make what is missing or stale, as a run does, without Ray."""
-        write_manifest(self.project.path, topics)
-        project = load_project(self.project.path, self.root)
+        project = open_project(self.project.path.parent, topics, draw_weight)
         asyncio.run(fill(project, lambda plan: self.chat))
 
 
 def make_corpus(parent: Path, topics: Sequence[str] = TOPICS) -> TinyCorpus:
     """Make ``parent/tiny`` beside its manifest ``parent/tiny.yaml``."""
-    path = parent / "tiny.yaml"
-    write_manifest(path, topics)
+    project = open_project(parent, topics)
+    return TinyCorpus(project, asyncio.run(fill(project, _chat_with_losses)))
+
+
+def copy_corpus(corpus: TinyCorpus, parent: Path) -> TinyCorpus:
+    """Copy a corpus with its manifest; much quicker than making one."""
+    shutil.copytree(corpus.root.parent, parent, dirs_exist_ok=True)
+    project = open_project(parent, corpus.project.manifest.topics.list)
+    return TinyCorpus(project, MadeUpChat(corpus.chat.refused, corpus.chat.twins))
+
+
+def open_project(parent: Path, topics: Sequence[str], draw_weight: int = 1) -> Project:
+    (parent / "tiny.yaml").write_text(MANIFEST % (", ".join(topics), draw_weight), encoding="utf-8")
     (parent / "voices.yaml").write_text(VOICES, encoding="utf-8")
-    project = load_project(path, parent / "tiny")
-    chat = asyncio.run(fill(project, _chat_with_losses))
-    return TinyCorpus(project, chat)
+    project = Project(parent / "tiny.yaml", load_yaml(parent / "tiny.yaml", Manifest), parent / "tiny")
+    # The shipped prompts take seconds to read, and every project here has the same.
+    project.__dict__["book"] = _read_book()
+    project.check()
+    return project
 
 
-def write_manifest(path: Path, topics: Sequence[str]) -> None:
-    path.write_text(MANIFEST % ", ".join(topics), encoding="utf-8")
+@cache
+def _read_book() -> PromptFolder:
+    return PromptFolder(shipped("prompts"))
 
 
 async def fill(project: Project, open_chat: Callable[[Sequence[PlannedDialogue]], MadeUpChat]) -> MadeUpChat:
@@ -195,8 +213,10 @@ def publish(work: ShardWork, shards: Mapping[int, Sequence[PlannedDialogue]]) ->
 
 def _chat_with_losses(plan: Sequence[PlannedDialogue]) -> MadeUpChat:
     """Two dialogues of one slot become twins, and another one is refused."""
-    pair = [row.id for row in plan if row.slot == plan[0].slot][:2]
-    other = next(row.id for row in reversed(plan) if row.id not in pair)
+    slots = [row.slot for row in plan]
+    slot = next(slot for slot in slots if slots.count(slot) > 1)
+    pair = [row.id for row in plan if row.slot == slot][:2]
+    other = next(row.id for row in plan if row.slot != slot)
     return MadeUpChat(refused={other}, twins=set(pair))
 
 

@@ -10,10 +10,10 @@ from pipeline.values.manifest import Writer
 def open_chat(writer: Writer, models: ModelFiles) -> ChatModel:
     """Open the endpoint, or load the engine, that a manifest's writer names."""
     if writer.engine == "embedded":
-        from pipeline.adapters.llm.embedded import EmbeddedChat
+        from pipeline.adapters.llm.embedded import EmbeddedChat, EmbeddedOptions
 
-        path = models.path(writer.model) / "model.gguf"
-        return EmbeddedChat(path, parallel=writer.records_in_flight, threads=writer.threads)
+        options = EmbeddedOptions(model=writer.model, in_flight=writer.records_in_flight, threads=writer.threads)
+        return EmbeddedChat(options, models)
     from pipeline.adapters.llm.openai_chat import OpenAIChat
 
     return OpenAIChat(writer)

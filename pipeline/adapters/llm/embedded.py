@@ -30,8 +30,8 @@ class EmbeddedOptions(BaseModel):
         in_flight: Most answers worked on at once.
         threads: Threads that compute; by default all cores but one, since two busy threads too many cost far more
             than they bring.
-        context_tokens: Most tokens of one prompt and its answer together; the cache holds half as many for each
-            answer in flight, 28 kB a token for Qwen2.5 1.5B.
+        context_tokens: Most tokens of one prompt and its answer together; the cache takes as many for each answer
+            in flight, 28 kB a token for Qwen2.5 1.5B.
         reuse_prefixes: Keep the computed beginning of earlier prompts.
     """
 
@@ -47,8 +47,8 @@ class EmbeddedOptions(BaseModel):
 class EmbeddedChat:
     """The :class:`~pipeline.contracts.chat.ChatModel` for machines without a key, a GPU or a server.
 
-    The model is loaded by the first call, in the engine's thread. A request that runs alone gives the same text for
-    the same seed; beside others, the last bits of the logits depend on the batch, and a text may come out otherwise.
+    The model is loaded by the first call, in the engine's thread. With one thread that computes, a request gives the
+    same text whatever runs beside it and whatever ran before it (see :mod:`pipeline.adapters.llm.engine`).
 
     Raises:
         ModelFileError: the model is not in the cache.
@@ -99,7 +99,7 @@ class EmbeddedChat:
             with self._lock:
                 self._engine = engine
             self._work(engine)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - it is raised again, in every call
             with self._lock:
                 self._error = self._error or exc
         finally:

@@ -1,12 +1,19 @@
-"""Several answers at once out of one model in this process, token by token. Belongs to one thread."""
+"""Several answers at once out of one model in this process, token by token. Belongs to one thread.
+
+The numbers are the same whatever else is computed beside an answer and whatever was kept from before, so that a
+request and its seed give one text. That takes four settings of llama.cpp, found by trying all combinations on three
+models (texts of 12 requests compared: alone, again with everything kept, four at once): a cache for each sequence,
+flash attention, fewer than 64 tokens a sequence and batch (from there on another kernel is used), and weights as
+they stand in the file (repacked ones have kernels that differ by the size of the batch).
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +27,13 @@ from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.units import Seconds
 
-TOKENS_PER_STEP = 128
-"""Tokens computed between two looks at the queue: about 6 s of one core for 1.5 billion parameters."""
+TOKENS_PER_STEP = 48
+"""Tokens computed between two looks at the queue; below 64, for sameness."""
+
+FLASH_ATTENTION_ON = 1
+
+MOST_OVERTAKEN = 32
+"""Times that a request may be overtaken by others of which more is kept, before it is its turn."""
 
 CACHED_GRAMMARS = 64
 
@@ -57,8 +69,13 @@ class Job:
 
     def fail(self, error: BaseException) -> None:
         """Hand an error to whoever waits, if anyone still does."""
-        if not self.future.done():
+        with suppress(InvalidStateError):  # cancelled meanwhile
             self.future.set_exception(error)
+
+    def answer(self, answer: ChatAnswer) -> None:
+        """Hand over the answer, likewise."""
+        with suppress(InvalidStateError):
+            self.future.set_result(answer)
 
 
 @dataclass
@@ -69,7 +86,6 @@ class Running:
         sequence: Its sequence in the engine's memory.
         due: Tokens that are known and still to be computed.
         position: Tokens computed so far.
-        reserved: Tokens that it may come to hold.
         row: Place in the last batch of its last due token.
     """
 
@@ -82,7 +98,6 @@ class Running:
     num_cached: int
     due: list[int]
     position: int
-    reserved: int
     answer: list[int]
     row: int = -1
 
@@ -94,7 +109,7 @@ class Waiting:
     Attributes:
         opening: Tokens with which its grammar forces every answer to begin.
         place: The place in the grammar after them.
-        reserved: Tokens that prompt and answer may come to.
+        overtaken: How many younger requests went before it.
     """
 
     job: Job
@@ -102,7 +117,7 @@ class Waiting:
     prompt: list[int]
     opening: list[int]
     place: Place
-    reserved: int
+    overtaken: int = 0
 
 
 class Engine:
@@ -114,33 +129,28 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: list[Waiting] = []
         self._running: list[Running] = []
         try:
             from cyllama.llama import llama_cpp
         except ImportError as exc:
-            raise EndpointError(f"engine embedded: the package cyllama is missing ({exc}); pip install cyllama") from exc
+            raise EndpointError(
+                f"engine embedded: the package cyllama is missing ({exc}); pip install cyllama"
+            ) from exc
         llama_cpp.disable_logging()
         llama_cpp.ggml_backend_load_all()
+        parameters = llama_cpp.LlamaModelParams()
+        parameters.use_extra_bufts = False
         try:
-            self._model = llama_cpp.LlamaModel(str(settings.path), llama_cpp.LlamaModelParams(), verbose=False)
+            self._model = llama_cpp.LlamaModel(str(settings.path), parameters, verbose=False)
         except ValueError as exc:
             raise EndpointError(f"{settings.name}: {settings.path} cannot be loaded: {exc}") from exc
-        num_sequences = 2 * settings.num_parallel
-        # Half a context for each is plenty as long as beginnings are shared; requests wait where it is not.
-        self._room = max(settings.context_tokens, settings.context_tokens * settings.num_parallel // 2)
-        parameters = llama_cpp.LlamaContextParams()
-        parameters.n_ctx = self._room
-        parameters.n_batch = parameters.n_ubatch = TOKENS_PER_STEP
-        parameters.n_seq_max = num_sequences
-        parameters.n_threads = parameters.n_threads_batch = settings.num_threads
-        parameters.kv_unified = True  # one pool of cells, in which a common beginning is stored once
-        self._context = llama_cpp.LlamaContext(self._model, parameters, verbose=False)
+        self._context = llama_cpp.LlamaContext(self._model, _context_parameters(settings), verbose=False)
         self._context.install_cancel_callback()
         self._batch = llama_cpp.LlamaBatch(n_tokens=TOKENS_PER_STEP, embd=0, n_seq_max=1)
         self._to_grammar = lru_cache(CACHED_GRAMMARS)(lambda text: Grammar(llama_cpp.json_schema_to_grammar(text)))
         self._vocabulary = Vocabulary(self._model, settings.name)
-        self._memory = PrefixMemory(self._context, num_sequences, reuses=settings.reuses_prefixes)
+        self._memory = PrefixMemory(self._context, settings.num_parallel, reuses=settings.reuses_prefixes)
 
     @property
     def is_idle(self) -> bool:
@@ -150,28 +160,38 @@ class Engine:
     def submit(self, job: Job) -> None:
         """Take a request on; its future gets the answer or the failure."""
         try:
-            grammar = self._grammar(job.request.json_schema)
-            prompt = self._vocabulary.prompt(job.request.messages)
-            forced, state = grammar.forced(grammar.start)
-            opening = self._vocabulary.tokens(forced)
-            reserved = len(prompt) + len(opening) + job.request.max_tokens
-            if reserved > self._settings.context_tokens:
-                raise ChatFailure(
-                    "too_long",
-                    f"{self._settings.name}: prompt of {len(prompt)} tokens and answer of {job.request.max_tokens} do "
-                    f"not fit into the context of {self._settings.context_tokens}",
-                )
-        except (ChatFailure, EndpointError) as exc:
+            self._waiting.append(self._prepare(job))
+        except ChatFailure as exc:
             job.fail(exc)
-            return
-        self._waiting.append(Waiting(job, grammar, prompt, opening, Place(state), reserved))
+        except BaseException as exc:
+            job.fail(exc)
+            raise
+
+    def _prepare(self, job: Job) -> Waiting:
+        grammar = self._grammar(job.request.json_schema)
+        prompt = self._vocabulary.prompt(job.request.messages)
+        forced, state = grammar.forced(grammar.start)
+        opening = self._vocabulary.tokens(forced)
+        if len(prompt) + len(opening) + job.request.max_tokens > self._settings.context_tokens:
+            raise ChatFailure(
+                "too_long",
+                f"{self._settings.name}: prompt of {len(prompt)} tokens and answer of {job.request.max_tokens} do not "
+                f"fit into the context of {self._settings.context_tokens}",
+            )
+        return Waiting(job, grammar, prompt, opening, Place(state))
 
     def _grammar(self, schema: Mapping[str, Any]) -> Grammar:
         # Not sorted: the order of properties is the order in which they are written.
         text = json.dumps(schema, ensure_ascii=False)
         try:
             return self._to_grammar(text)
-        except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as exc:
+        except (
+            AssertionError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as exc:  # the converter raises them all
             raise ChatFailure("bad_request", f"{self._settings.name}: schema cannot be a grammar: {exc}") from exc
 
     def step(self) -> None:
@@ -181,7 +201,7 @@ class Engine:
         if not self._running:
             return
         parts = self._fill_batch()
-        self._decode()
+        self._context.decode(self._batch)
         for running, tokens in parts:
             self._memory.append(running.sequence, tokens)
             running.position += len(tokens)
@@ -194,16 +214,25 @@ class Engine:
     def _drop_abandoned(self) -> None:
         for running in [r for r in self._running if r.job.future.cancelled()]:
             self._leave(running)
-        self._waiting = deque(w for w in self._waiting if not w.job.future.cancelled())
+        self._waiting = [w for w in self._waiting if not w.job.future.cancelled()]
 
     def _admit(self) -> None:
         # One prompt at a time: the next one can then take over the beginning that this one computes.
         while self._waiting and len(self._running) < self._settings.num_parallel:
             if any(r.position < len(r.prompt) for r in self._running):
                 return
-            if self._waiting[0].reserved + sum(r.reserved for r in self._running) > self._room:
-                return
-            self._start(self._waiting.popleft())
+            self._start(self._next())
+
+    def _next(self) -> Waiting:
+        """Take from the queue the request of which most is kept already, the oldest among equals."""
+        oldest = self._waiting[0]
+        chosen = oldest
+        if oldest.overtaken < MOST_OVERTAKEN:
+            chosen = max(self._waiting, key=lambda waiting: self._memory.find(waiting.prompt)[1])
+        if chosen is not oldest:
+            oldest.overtaken += 1
+        self._waiting.remove(chosen)
+        return chosen
 
     def _start(self, waiting: Waiting) -> None:
         sequence, num_cached = self._memory.take(waiting.prompt)
@@ -218,7 +247,6 @@ class Engine:
             num_cached=num_cached,
             due=waiting.prompt[num_cached:] + waiting.opening,
             position=num_cached,
-            reserved=waiting.reserved,
             answer=list(waiting.opening),
         )
         self._running.append(running)
@@ -236,15 +264,6 @@ class Engine:
                 self._batch.add(token, running.position + index, [running.sequence], needs_logits)
             parts.append((running, tokens))
         return parts
-
-    def _decode(self) -> None:
-        try:
-            self._context.decode(self._batch)
-        except ValueError:
-            # No room for the batch: what is kept for later prompts makes way.
-            if not self._memory.forget_idle():
-                raise
-            self._context.decode(self._batch)
 
     def _extend(self, running: Running) -> None:
         """Draw the next token, add what the grammar forces after it, and see whether that ends the answer."""
@@ -281,8 +300,7 @@ class Engine:
             ),
             latency=time.monotonic() - running.job.started,
         )
-        if not running.job.future.cancelled():
-            running.job.future.set_result(answer)
+        running.job.answer(answer)
 
     def _leave(self, running: Running) -> None:
         self._running.remove(running)
@@ -301,3 +319,16 @@ class Engine:
         self._batch.close()
         self._context.close()
         self._model.close()
+
+
+def _context_parameters(settings: EngineSettings) -> Any:
+    from cyllama.llama import llama_cpp
+
+    parameters = llama_cpp.LlamaContextParams()
+    parameters.n_ctx = settings.context_tokens * settings.num_parallel
+    parameters.n_seq_max = settings.num_parallel
+    parameters.n_batch = parameters.n_ubatch = TOKENS_PER_STEP
+    parameters.n_threads = parameters.n_threads_batch = settings.num_threads
+    parameters.kv_unified = False
+    parameters.flash_attn_type = FLASH_ATTENTION_ON
+    return parameters

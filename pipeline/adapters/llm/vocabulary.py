@@ -46,7 +46,9 @@ class Vocabulary:
         self._name = name
         self._vocab = model.get_vocab()
         if self._vocab.vocab_type != BPE:
-            raise EndpointError(f"{name}: its vocabulary is not byte-level BPE; use a model of the lock, or an endpoint")
+            raise EndpointError(
+                f"{name}: its vocabulary is not byte-level BPE; use a model of the lock, or an endpoint"
+            )
         self._template = model.get_default_chat_template() or "chatml"
         self._bytes = self._read_bytes()
         self._by_first: dict[int, list[int]] = {}

@@ -18,6 +18,9 @@ from pipeline.adapters.renderers.soundfont.theory import (
     simplify,
 )
 
+SHORT_PIECE = 5
+"""Bars up to which the last bar begins at home, so that a short piece is heard to be in its key."""
+
 Progressions = Mapping[str, tuple[str, ...]]
 
 
@@ -33,21 +36,19 @@ class Span:
 def plan_chords(form: Form, progressions: Progressions, scale: str, tonic: int, colour: str, rng: Random) -> tuple[Span, ...]:
     """Lay a progression over the bars, cadence before the end, and close on the tonic."""
     bars = choose_progression(progressions, scale, rng)
-    closing = _cadence(bars, scale, colour)
+    closing, home = _cadence(bars, scale, colour), _home(bars, scale)
     steps = form.metre.steps
     spans: list[Span] = []
     for bar in range(form.num_bars):
         start, end = bar * steps, min((bar + 1) * steps, form.end_step)
         is_last = bar == form.num_bars - 1
         numerals = bars[bar % len(bars)].split()
-        if is_last and form.num_bars > 1:
-            numerals = [closing]
-        elif is_last:
-            numerals = [bars[0].split()[0], closing]
+        if is_last:
+            # The classical close: home (or the bar's own chord, where home has been heard enough), dominant, home.
+            numerals = [home if form.num_bars <= SHORT_PIECE else numerals[0], closing]
         cuts = _cuts(form.metre, start, end, len(numerals))
         for numeral, (low, high) in zip(numerals, cuts, strict=False):
             spans.append(Span(low, high, simplify(parse_numeral(numeral, tonic), colour)))
-    home = _home(bars, scale)
     spans.append(Span(form.end_step, form.num_steps, simplify(parse_numeral(home, tonic), colour)))
     return tuple(spans)
 
@@ -93,8 +94,9 @@ def _cuts(metre: Metre, start: int, end: int, num: int) -> list[tuple[int, int]]
     """Split a bar between chords at group starts."""
     if num == 1 or end - start < 2 * metre.groups[0]:
         return [(start, end)]
-    middle = start + metre.starts[(len(metre.groups) + 1) // 2]
-    return [(start, end)] if middle >= end else [(start, middle), (middle, end)]
+    inner = [start + s for s in metre.starts[1:] if start + s < end]
+    middle = min(inner, key=lambda step: (abs(2 * step - start - end), -step))
+    return [(start, middle), (middle, end)]
 
 
 def chord_at(spans: Sequence[Span], step: float) -> Chord:

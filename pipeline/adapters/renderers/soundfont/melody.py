@@ -18,9 +18,13 @@ CELLS = {
     4: {1: ((4,),), 2: ((2, 2), (3, 1)), 3: ((2, 1, 1), (1, 1, 2), (1, 2, 1)), 4: ((1, 1, 1, 1),)},
     6: {1: ((6,),), 2: ((4, 2), (2, 4)), 3: ((2, 2, 2), (3, 1, 2)), 4: ((2, 2, 1, 1), (1, 1, 2, 2)), 6: ((1,) * 6,)},
 }
-MIN_RATE, MAX_RATE = 1.0, 7.5
-"""Notes a second: slower falls apart within ten seconds, faster blurs."""
+MIN_RATE, SPARSE_RATE, MAX_RATE = 1.4, 0.8, 7.5
+"""Notes a second: slower falls apart within ten seconds (unless meant to be sparse), faster blurs."""
 MAX_LEAP = 9
+REPEAT_COST = 1.6
+PASSING_COST = 0.3
+STRONG_COSTS = {0: 0.0, 3: 0.0, 4: 0.0, 7: 1.2, 10: 1.5, 11: 1.5}
+"""Chord tones on strong beats by semitones over the root: root and third tell the key and mode, the fifth does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class Singer:
 def fitting_density(style: Style, beat_rate: float, energy: float) -> float:
     """Notes a beat: the style's, more for lively moods, within what the ear can follow at ``beat_rate`` beats a second."""
     wanted = style.density * (1 + 0.25 * energy)
-    return max(MIN_RATE / beat_rate, min(MAX_RATE / beat_rate, wanted))
+    least = SPARSE_RATE if style.density < 0.9 else MIN_RATE
+    return max(least / beat_rate, min(MAX_RATE / beat_rate, wanted))
 
 
 def write_melody(form: Form, spans: Sequence[Span], singer: Singer, rng: Random) -> list[Note]:
@@ -169,12 +174,18 @@ def _sing(
         is_tail = index >= 0.7 * len(motif.rhythm)
         wish = degree + lift - (1 if is_answer and is_tail else 0)
         weight = form.metre.weight(step)
-        pitch = _choose_pitch(wish, weight >= 2 or length >= 4, previous, spans, step, singer)
+        is_strong = weight == 3 or _is_middle(step, form.metre) or length > form.metre.groups[0]
+        pitch = _choose_pitch(wish, is_strong, previous, spans, step, singer)
         length_left = min(length, form.end_step - step)
         force = 0.7 + 0.06 * weight + 0.01 * max(-4, min(4, degree))
         notes.append(Note(step, max(0.5, length_left * singer.style.legato), pitch, force))
         previous = pitch
     return notes
+
+
+def _is_middle(step: int, metre: Metre) -> bool:
+    """Tell whether a step begins the second half of a bar of two or four groups."""
+    return len(metre.groups) in (2, 4) and step % metre.steps == metre.starts[len(metre.groups) // 2]
 
 
 def _choose_pitch(
@@ -187,11 +198,14 @@ def _choose_pitch(
         plain = degree_pitch(singer.scale, singer.tonic_pitch, degree)
         pitch = fit_to_chord(_into_compass(plain, singer), singer.scale, singer.tonic, chord)
         cost = 1.5 * abs(degree - wish)
-        if is_strong and pitch % 12 not in chord.tones:
-            cost += 4
+        is_chordal = pitch % 12 in chord.tones
+        if is_strong:
+            cost += STRONG_COSTS.get((pitch - chord.root) % 12, 0.0) if is_chordal else 4
+        elif not is_chordal:
+            cost += PASSING_COST
         if previous is not None:
             leap = abs(pitch - previous)
-            cost += 0.8 * max(0, leap - MAX_LEAP) + 0.12 * leap + (0.8 if leap == 0 else 0)
+            cost += 0.8 * max(0, leap - MAX_LEAP) + 0.12 * leap + (REPEAT_COST if leap == 0 else 0)
         if best is None or (cost, pitch) < best:
             best = (cost, pitch)
     return best[1] if best is not None else singer.tonic_pitch

@@ -95,9 +95,6 @@ def _bass_span(
     while step < span.end:
         place = step % metre.steps
         sign = pattern[place]
-        if step == span.start and sign in ".-":
-            # A chord that enters between strokes of the pattern still needs its root.
-            sign = "r" if place == 0 and "r" not in pattern[:4] and pattern[0] == "-" else sign
         if sign in ".-":
             step += 1
             continue
@@ -105,7 +102,10 @@ def _bass_span(
         while step + length < span.end and place + length < len(pattern) and pattern[place + length] == "-":
             length += 1
         left = int((span.end - step - 1) // max(1, length))
+        # The first stroke under a chord is its root, wherever in the pattern the chord enters.
+        is_first = not notes and sign != "w"
         pitch = _walk(walked, left, root, following, span.chord, scale, tonic) if sign == "w" else tones[sign]
+        pitch = root if is_first else pitch
         walked += sign == "w"
         notes.append(Note(step, max(0.8, length - 0.25), pitch, 0.74 + 0.04 * metre.weight(place)))
         step += length

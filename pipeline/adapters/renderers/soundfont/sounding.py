@@ -19,8 +19,8 @@ FloatArray = NDArray[np.float32]
 
 # Loudness of a part beside the lead, in dB, and its place between left (-1) and right (1).
 LEVELS = {
-    "lead": 0.0, "counter": -4.0, "inner": -7.0, "comp": -6.5, "arpeggio": -7.0, "pad": -8.0, "bass": -4.0,
-    "drone": -9.0, "drums": -5.0, "percussion": -8.0,
+    "lead": 0.0, "counter": -3.0, "inner": -5.0, "comp": -5.0, "arpeggio": -5.0, "pad": -6.0, "bass": -4.0,
+    "drone": -7.0, "drums": -4.5, "percussion": -6.0,
 }  # fmt: skip
 PLACES = {"lead": 0.0, "counter": 0.35, "inner": -0.4, "comp": -0.3, "arpeggio": 0.4, "percussion": 0.25}
 WET = {"bass": 0.25, "drums": 0.45, "drone": 1.2, "pad": 1.2}

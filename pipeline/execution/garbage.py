@@ -1,0 +1,271 @@
+"""`gc`: what no ledger needs, found so that nothing is lost that a run would have to pay for or render again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.files import PARTIAL, read_json, sha256_file
+from pipeline.adapters.store import DAMAGED, ShardFolder
+from pipeline.contracts.ledger import Ledger, ShardLedger
+from pipeline.contracts.storage import Receipt, Row
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import content_key, part_id, sha256_hex
+from pipeline.values.records import MEDIA, PlannedDialogue
+from pipeline.values.units import Bytes
+from pipeline.work import dialogues, scenarios, tables
+from pipeline.work.packing import find_duplicates, pack_key
+
+SCHEMAS = {
+    scenarios.STAGE: tables.SCENARIOS,
+    dialogues.STAGE: tables.DIALOGUES,
+    **{str(modality): tables.RENDERS for modality in MEDIA},
+}
+
+ROWS = "rows of dialogues taken out or written anew"
+
+Parts = Mapping[str, frozenset[tuple[str, str]]]
+"""Media parts of each dialogue: pairs of part id and kind."""
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """A file that nobody needs, or rows of one that it can do without.
+
+    Attributes:
+        num_bytes: What removing it frees; for rows, in proportion to the file.
+        num_rows: 0 where the whole file goes.
+    """
+
+    kind: str
+    path: Path
+    num_bytes: Bytes
+    num_rows: int = 0
+
+
+@dataclass(frozen=True)
+class PackedShard:
+    """A shard whose stage files are, byte for byte, those that its published tables were packed from."""
+
+    ledger: ShardLedger
+    store: ShardFolder
+    planned: Sequence[PlannedDialogue]
+    receipts: Mapping[str, Receipt]
+    parts: Parts
+
+
+class Collector:
+    """Finds garbage in a corpus and removes it; the caller holds the corpus's lock."""
+
+    def __init__(self, folder: CorpusFolder) -> None:
+        self._folder = folder
+
+    def find_files(self) -> list[Garbage]:
+        """Find files that nobody needs.
+
+        Raises:
+            CorpusError: a ledger is damaged, so that nobody can tell what it names.
+        """
+        root, ledger = self._folder.root, self._folder.read_ledger()
+        found: dict[Path, Garbage] = {}
+
+        def add(kind: str, paths: Iterator[Path] | Sequence[Path]) -> None:
+            for path in paths:
+                if path.is_file() and not path.is_symlink():
+                    found.setdefault(path, Garbage(kind, path, path.stat().st_size))
+
+        add("leftovers of runs that were killed", sorted(root.rglob(f"*{PARTIAL}")))
+        add("damaged files set aside", sorted(root.rglob(f"*{DAMAGED}")))
+        for store in self._stores():
+            add("replaced stage files", _unnamed_stage_files(store))
+            for modality in MEDIA:
+                add("render journals whose media are in a stage file", _spent_journals(store, str(modality)))
+        if ledger is not None:
+            add("published files that no ledger names", self._folder.find_unreferenced(ledger))
+        return sorted(found.values(), key=lambda item: (item.kind, item.path))
+
+    def find_rows(self) -> list[Garbage]:
+        """Find rows that no published dialogue rests on."""
+        return [item for packed in self._packed_shards() for item in _count_rows(packed).values()]
+
+    def remove_rows(self) -> list[Garbage]:
+        """Write those stage files anew without such rows, and have the ledgers say so: a run finds nothing to do."""
+        ledger = self._folder.read_ledger()
+        if ledger is None:
+            return []
+        card, duplicates = self._card(ledger), self._duplicates(ledger)
+        entries = {entry.shard: entry for entry in ledger.shards}
+        removed: list[Garbage] = []
+        for packed in self._packed_shards():
+            found = _count_rows(packed)
+            if not found:
+                continue
+            made = {stage: _rewrite(packed, stage) for stage in found}
+            for stage, item in found.items():
+                removed.append(replace(item, num_bytes=packed.receipts[stage].num_bytes - made[stage].num_bytes))
+            key = pack_key(packed.planned, {**packed.receipts, **made}, duplicates)
+            restated = packed.ledger.model_copy(update={"order_key": key})
+            entries[restated.shard] = self._folder.write_shard_ledger(restated)
+        if removed:
+            shards = tuple(entries[entry.shard] for entry in ledger.shards)
+            self._folder.publish(ledger.model_copy(update={"shards": shards}), card)
+        return removed
+
+    def _stores(self) -> Iterator[ShardFolder]:
+        yield self._folder.topics()
+        for index in self._folder.shard_indices():
+            yield self._folder.shard(index)
+
+    def _packed_shards(self) -> Iterator[PackedShard]:
+        """Yield shards in which it is certain what is needed.
+
+        Whatever a run has committed and not yet published has no published row, and must not be taken for garbage. So
+        a shard counts only where its order key, computed anew from plan and stage files, is the one that it was
+        packed by.
+        """
+        ledger = self._folder.read_ledger()
+        if ledger is None:
+            return
+        plan, duplicates = self._folder.read_plan(), self._duplicates(ledger)
+        for entry in ledger.shards:
+            made, store = self._folder.read_shard_ledger(entry), self._folder.shard(entry.shard)
+            ids = self._published_ids(made)
+            planned = [row for row in plan if row.shard == entry.shard and row.id in ids]
+            receipts = {stage: receipt for stage in made.stages if (receipt := store.receipt(stage)) is not None}
+            if set(receipts) != set(made.stages) or pack_key(planned, receipts, duplicates) != made.order_key:
+                continue
+            if all(_is_whole(store, receipt) for receipt in receipts.values()):
+                yield PackedShard(made, store, planned, receipts, _read_parts(store))
+
+    def _published_ids(self, ledger: ShardLedger) -> set[str]:
+        ids: set[str] = set()
+        for file in ledger.files:
+            if file.table not in ("dialogues", "rejected", "failed"):
+                continue
+            path = self._folder.inside(file.path)
+            try:
+                ids.update(pq.read_table(path, columns=["id"])["id"].to_pylist())
+            except (OSError, pa.ArrowException) as exc:
+                raise CorpusError(f"{path}: cannot be read ({exc}); run the manifest again, then gc") from exc
+        return ids
+
+    def _duplicates(self, ledger: Ledger) -> dict[str, str]:
+        """Which dialogue repeats which, found as a run finds it."""
+
+        def rows() -> Iterator[Row]:
+            for entry in ledger.shards:
+                ids = self._published_ids(self._folder.read_shard_ledger(entry))
+                columns = ["record_id", "status", "text_key"]
+                for row in self._folder.shard(entry.shard).rows(dialogues.STAGE, columns):
+                    if row["status"] == "ok" and row["record_id"] in ids:
+                        yield row
+
+        return find_duplicates(rows())
+
+    def _card(self, ledger: Ledger) -> str:
+        path = self._folder.root / "README.md"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if sha256_hex(text) != ledger.card_sha256:
+            raise CorpusError(f"{path}: is not the card that ledger.json names; run the manifest again, then gc")
+        return text
+
+
+def remove_files(garbage: Sequence[Garbage]) -> None:
+    """Remove files; those that others have removed meanwhile are no trouble."""
+    for item in garbage:
+        try:
+            item.path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise CorpusError(f"{item.path}: cannot be removed: {exc.strerror}; mend the folder's permissions") from exc
+
+
+def _unnamed_stage_files(store: ShardFolder) -> list[Path]:
+    named = set()
+    for path in store.folder.glob("*.json"):
+        try:
+            named.add(Receipt.model_validate(read_json(path)).file)
+        except (CorpusError, ValidationError):
+            return []  # a damaged receipt may have named any of them
+    return sorted(path for path in store.folder.glob("*.parquet") if path.name not in named)
+
+
+def _spent_journals(store: ShardFolder, stage: str) -> list[Path]:
+    """A render stage's journal files, where its stage file holds all that they hold and dialogues still ask for.
+
+    The media of a run that was interrupted are in the journal alone. So the newest render of every part that some
+    dialogue has must be the one in the stage file; otherwise the whole journal stays.
+    """
+    segments = [*store.folder.glob(f"{stage}-e*.jsonl"), *store.folder.glob(f"{stage}-e*.blob")]
+    receipt, written = store.receipt(stage), store.receipt(dialogues.STAGE)
+    if not segments or receipt is None or written is None:
+        return []
+    if not _is_whole(store, receipt) or not _is_whole(store, written):
+        return []
+    rows = store.rows(stage, ["record_id", "inputs"])
+    committed = {row["record_id"]: content_key(json.loads(row["inputs"])) for row in rows}
+    current = {name for parts in _read_parts(store).values() for name, kind in parts if kind == stage}
+    newest = {entry["record"]: entry["input_key"] for entry in store.journal(stage).entries()}
+    if any(name in current and committed.get(name) != key for name, key in newest.items()):
+        return []
+    return sorted(segments)
+
+
+def _is_whole(store: ShardFolder, receipt: Receipt) -> bool:
+    try:
+        return sha256_file(store.folder / receipt.file) == receipt.sha256
+    except OSError:
+        return False
+
+
+def _read_parts(store: ShardFolder) -> Parts:
+    found = {}
+    for row in store.rows(dialogues.STAGE, ["record_id", "turns"]):
+        places = [
+            (part_id(row["record_id"], turn_index, index), part["kind"])
+            for turn_index, turn in enumerate(row["turns"] or ())
+            for index, part in enumerate(turn["parts"])
+        ]
+        found[row["record_id"]] = frozenset(places)
+    return found
+
+
+def _is_needed(packed: PackedShard, stage: str) -> Callable[[Row], bool]:
+    ids = {row.id for row in packed.planned}
+    if stage in (scenarios.STAGE, dialogues.STAGE):
+        return lambda row: row["record_id"] in ids
+    # A part of a dialogue that was written anew may be gone, or be of another kind.
+    needed = {pair for name, pairs in packed.parts.items() if name in ids for pair in pairs}
+    return lambda row: (row["record_id"], stage) in needed
+
+
+def _count_rows(packed: PackedShard) -> dict[str, Garbage]:
+    """By stage: how many of its rows nobody needs; stages without such rows left out."""
+    found = {}
+    for stage, receipt in packed.receipts.items():
+        needs = _is_needed(packed, stage)
+        unneeded = sum(not needs(row) for row in packed.store.rows(stage, ["record_id"]))
+        if unneeded:
+            share = unneeded / receipt.num_rows
+            path = packed.store.folder / receipt.file
+            found[stage] = Garbage(ROWS, path, round(receipt.num_bytes * share), unneeded)
+    return found
+
+
+def _rewrite(packed: PackedShard, stage: str) -> Receipt:
+    receipt, needs = packed.receipts[stage], _is_needed(packed, stage)
+    return packed.store.commit(
+        stage,
+        SCHEMAS[stage],
+        (row for row in packed.store.rows(stage) if needs(row)),
+        order_key=receipt.order_key,
+        num_ok=receipt.num_ok,
+        num_failed=receipt.num_failed,
+        facts=receipt.facts,
+    )
