@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial as bind
 from pathlib import Path
 
+import platformdirs
+
 from pipeline.adapters.files import sha256_file, sync_folder
 from pipeline.adapters.model_lock import HubSource, LockedFile, LockedModel, ModelLock, load_lock
 from pipeline.adapters.model_sources import fetch_from_hub, fetch_from_registry
@@ -47,12 +49,15 @@ class ModelCache:
     checked, so that the next check reads nothing; ``models/<name>/.fetch`` holds what is not whole yet.
 
     Args:
-        root: By default what ``ANYINSTRUCT_CACHE`` names, else ``~/.cache/anyinstruct``.
+        root: By default what ``ANYINSTRUCT_CACHE`` names, else the user's cache folder, ``~/.cache/anyinstruct`` on
+            Linux.
         lock: By default the shipped model lock.
     """
 
     def __init__(self, root: Path | None = None, lock: ModelLock | None = None) -> None:
-        self.root = root or Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "anyinstruct").absolute()
+        self.root = (
+            root or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("anyinstruct")).absolute()
+        )
         self._lock = lock or load_lock()
 
     def path(self, name: str) -> Path:

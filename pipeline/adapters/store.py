@@ -58,7 +58,7 @@ class ShardFolder:
         if receipt is None:
             return
         try:
-            if _hash_footer(self.folder / receipt.file) != receipt.footer_sha256:
+            if receipt.footer_sha256 not in (None, _hash_footer(self.folder / receipt.file)):
                 self._set_aside(receipt)
                 return
             with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:

@@ -138,3 +138,7 @@ def main() -> None:
 def _clean(text: str) -> str:
     """Error texts quote files that strangers wrote: no control character of theirs reaches the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+if __name__ == "__main__":
+    main()

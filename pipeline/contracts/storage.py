@@ -18,7 +18,8 @@ class Receipt(Record):
 
     Attributes:
         file: Name beside the receipt; carries the first digits of its SHA-256.
-        footer_sha256: SHA-256 of the Parquet footer, the only part of a file that no page checksum covers.
+        footer_sha256: SHA-256 of the Parquet footer, the only part of a file that no page checksum covers;
+            None where it was not taken.
         order_key: Hash over the ids and input keys of all rows that were asked for.
         num_ok, num_failed: Over the rows asked for; a file may carry more (topics since removed).
         facts: Small sums for the ledger, e.g. spend by model.
@@ -27,7 +28,7 @@ class Receipt(Record):
     stage: str
     file: str
     sha256: str
-    footer_sha256: str
+    footer_sha256: str | None = None
     num_bytes: Bytes
     num_rows: int
     order_key: str

@@ -119,10 +119,11 @@ def _pack(
 
 
 # Ray's own types know neither asynchronous actors nor all options, hence Any.
-_RESTART: dict[str, Any] = {"max_restarts": 2, "max_task_retries": 2}
-_COMPOSER: Any = ray.remote(num_cpus=CPU_COMPOSER, max_concurrency=1000, **_RESTART)(Composer)
-_RENDER_WORKER: Any = ray.remote(num_cpus=CPU_RENDERER, max_concurrency=3, **_RESTART)(RenderWorker)
-_PACK_TASK: Any = ray.remote(num_cpus=CPU_PACK, max_retries=2)(_pack)
+_remote: Any = ray.remote
+_RESTART = {"max_restarts": 2, "max_task_retries": 2}
+_COMPOSER = _remote(num_cpus=CPU_COMPOSER, max_concurrency=1000, **_RESTART)(Composer)
+_RENDER_WORKER = _remote(num_cpus=CPU_RENDERER, max_concurrency=3, **_RESTART)(RenderWorker)
+_PACK_TASK = _remote(num_cpus=CPU_PACK, max_retries=2)(_pack)
 
 
 class Cluster:
@@ -135,7 +136,7 @@ class Cluster:
         self._renderers: dict[Modality, list[Any]] = {}
         self._free: dict[Modality, asyncio.Queue[Any]] = {}
         self._is_draining = False
-        _start_ray(project.manifest.execution.address)
+        self._is_mine = _start_ray(project.manifest.execution.address)
         self._check_room()
 
     async def write_topics(self) -> None:
@@ -179,7 +180,7 @@ class Cluster:
         await asyncio.gather(*closing, return_exceptions=True)
         for actor in self._actors():
             ray.kill(actor)
-        if _started_here:
+        if self._is_mine:
             ray.shutdown()
 
     def _actors(self) -> list[Any]:
@@ -222,13 +223,10 @@ class Cluster:
                 )
 
 
-_started_here = False
-
-
-def _start_ray(address: str | None) -> None:
-    global _started_here
+def _start_ray(address: str | None) -> bool:
+    """Start Ray here or join a cluster's; return False where this process has a Ray already and keeps it."""
     if ray.is_initialized():
-        return
+        return False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None:
@@ -244,7 +242,7 @@ def _start_ray(address: str | None) -> None:
             )
     except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as exc:
         raise CorpusError(f"Ray did not start ({exc}); check execution.address, free memory and /dev/shm") from exc
-    _started_here = True
+    return True
 
 
 async def _result(reference: Awaitable[Any]) -> Any:

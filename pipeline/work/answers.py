@@ -21,6 +21,13 @@ MAX_OVERLAP = 0.25
 
 _MARKUP = re.compile(r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BANNED = re.compile(r"\b(videos?|charts?|diagrams?|spreadsheets?|as an ai|language model)\b", re.IGNORECASE)
+_SERVES = re.compile(r"\b(can|may|could) i (help|assist) you|how (can|may) i (help|assist)", re.IGNORECASE)
+_SENTENCE_ENDS = ".?!\"'”’"
+_SENTENCE_END = re.compile(r"[.?!][\"'”’]?(?=\s)")
+
+NEAR_LIMIT = 8
+"""A text that comes this close to its limit, in characters, without an end mark was cut by the schema."""
+
 _LABEL = re.compile(r"^\s*(user|assistant|text|speech|image|music|ai)\s*:", re.IGNORECASE)
 
 
@@ -91,7 +98,9 @@ def parse_turn(value: Any, layout: TurnLayout, slack: int = 1) -> Turn:
     names = field_names(layout)
     if not isinstance(value, dict) or set(value) != set(names):
         raise InvalidAnswer(f"the {layout.role}'s turn must have exactly the fields {', '.join(names)}")
-    parts = tuple(_parse_part(name, kind, value[name], slack) for name, kind in zip(names, layout.kinds, strict=True))
+    parts = tuple(
+        _parse_part(name, layout, kind, value[name], slack) for name, kind in zip(names, layout.kinds, strict=True)
+    )
     texts = [part.text.casefold() for part in parts]
     if len(set(texts)) != len(texts):
         raise InvalidAnswer("two fields of one turn say the same")
@@ -144,14 +153,33 @@ def plain_text(name: str, value: Any, max_characters: int, min_words: int) -> st
     for pattern, what in ((_MARKUP, "markup"), (_BANNED, "a banned subject"), (_LABEL, "a label before the words")):
         if found := pattern.search(text):
             raise InvalidAnswer(f"the field {name} holds {what}: {found.group(0)!r}")
-    if max_characters - len(text) < 2 and text[-1] not in ".?!\"'":
-        raise InvalidAnswer(f"the field {name} was cut off at {max_characters} characters")
     return text
 
 
-def _parse_part(name: str, kind: Modality, value: Any, slack: int) -> Part:
-    text = plain_text(name, value, MAX_CHARACTERS[kind] * slack, MIN_WORDS[kind])
-    if kind is not Modality.SPEECH:
+def whole_sentences(name: str, text: str, max_characters: int, min_words: int) -> str:
+    """Drop the sentence that the limit of the schema cut in two; what ends well below the limit is whole as it is.
+
+    Raises:
+        InvalidAnswer: the first sentence is cut already.
+    """
+    if len(text) < max_characters - NEAR_LIMIT or text[-1] in _SENTENCE_ENDS:
+        return text
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    whole = text[: ends[-1]].rstrip() if ends else ""
+    if len(whole.split()) < min_words:
+        raise InvalidAnswer(f"the field {name} was cut off at {max_characters} characters")
+    return whole
+
+
+def _parse_part(name: str, layout: TurnLayout, kind: Modality, value: Any, slack: int) -> Part:
+    limit, min_words = MAX_CHARACTERS[kind] * slack, MIN_WORDS[kind]
+    text = plain_text(name, value, limit, min_words)
+    if kind in (Modality.IMAGE, Modality.MUSIC):
+        return Part(kind=kind, text=text)
+    text = whole_sentences(name, text, limit, min_words)
+    if layout.role == "user" and (found := _SERVES.search(text)):
+        raise InvalidAnswer(f"the user speaks as the assistant would: {found.group(0)!r}")
+    if kind is Modality.TEXT:
         return Part(kind=kind, text=text)
     if not is_speakable(text):
         raise InvalidAnswer("the field speech holds nothing that can be spoken")

@@ -112,16 +112,16 @@ def _brief(
     casting: Casting | None,
 ) -> Brief:
     kind = Modality(content["kind"])
-    common = {"id": name, "modality": kind, "text": content["text"], "seed": derive_seed(manifest.seed, name, kind)}
+    brief = Brief(id=name, modality=kind, text=content["text"], seed=derive_seed(manifest.seed, name, kind))
     rendering = manifest.render
     if kind is Modality.IMAGE and rendering.image is not None:
-        return Brief(**common, width=rendering.image.width, height=rendering.image.height)
+        return brief.model_copy(update={"width": rendering.image.width, "height": rendering.image.height})
     if kind is Modality.MUSIC and rendering.music is not None:
         seconds = derive_random(manifest.seed, name, "duration").uniform(*rendering.music.seconds)
-        return Brief(**common, duration=round(seconds, 1))
+        return brief.model_copy(update={"duration": round(seconds, 1)})
     if rendering.speech is None or casting is None:
         raise ManifestError(f"render.{kind}: the corpus has {kind} parts and the manifest says nothing of them")
     # The assistant is one character and keeps its pace; every user has a pace of their own.
     rate = derive_random(manifest.seed, dialogue, "rate").uniform(*rendering.speech.rate) if role == "user" else 1.0
-    spoken = {**common, "text": content["spoken"]}
-    return Brief(**spoken, voice=casting.voice_of(role, dialogue), rate=round(rate, 3))
+    update = {"text": content["spoken"], "voice": casting.voice_of(role, dialogue), "rate": round(rate, 3)}
+    return brief.model_copy(update=update)

@@ -30,7 +30,7 @@ from pipeline.work.answers import (
 )
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.context import Writing, spend_columns, writer_inputs
-from pipeline.work.orders import Order, base_row, fill_rows
+from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.wording import layout_of, say_what_happens, shown
 
 STAGE = "dialogues"
@@ -83,7 +83,7 @@ async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, 
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
         return {**row, **spend_columns(writing.manifest.writer.model, spend)}
 
-    return await fill_rows(store, STAGE, tables.DIALOGUES, orders, make, writing.gate, asker.sum_up)
+    return await fill_rows(store, orders, Recipe(STAGE, tables.DIALOGUES, make, writing.gate, asker.sum_up))
 
 
 async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:
@@ -160,14 +160,16 @@ def opening(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Me
 
 
 def order_turn(book: PromptBook, index: int, layouts: Sequence[TurnLayout]) -> str:
-    """Word the order for one turn."""
+    """Word the order for one turn. A user's turn is told what will answer it, so that it asks for that."""
     layout = layouts[index]
+    answer = say_what_happens(layouts[index + 1]) if layout.role == "user" else ""
     return book.text(
         "turn.user",
         number=index + 1,
         num_turns=len(layouts),
         role=layout.role,
         does=say_what_happens(layout),
+        answer=answer,
         fields=field_names(layout),
     )
 

@@ -79,15 +79,24 @@ def take_inventory(orders: Sequence[Order[Any]], store: ShardStore, stage: str) 
     return found
 
 
-async def fill_rows(
-    store: ShardStore,
-    stage: str,
-    schema: pa.Schema,
-    orders: Sequence[Order[P]],
-    make: Callable[[Order[P]], Awaitable[Row]],
-    gate: asyncio.Semaphore,
-    facts: Callable[[list[Row]], dict[str, Any]],
-) -> Receipt:
+@dataclass(frozen=True)
+class Recipe(Generic[P]):
+    """How a stage of text rows is made.
+
+    Attributes:
+        make: Makes one row; raises Drained or EndpointError, and nothing else.
+        gate: Bounds the rows that are in the making.
+        facts: Sums up the rows for the receipt.
+    """
+
+    stage: str
+    schema: pa.Schema
+    make: Callable[[Order[P]], Awaitable[Row]]
+    gate: asyncio.Semaphore
+    facts: Callable[[list[Row]], dict[str, Any]]
+
+
+async def fill_rows(store: ShardStore, orders: Sequence[Order[P]], recipe: Recipe[P]) -> Receipt:
     """Bring a stage of text rows up to date: keep what holds, make the rest at once, commit one file.
 
     Rows of records that nobody orders now (a topic taken out) are carried along.
@@ -97,16 +106,16 @@ async def fill_rows(
         EndpointError: no call can succeed.
     """
     wanted = order_key(orders)
-    receipt = store.receipt(stage)
+    receipt = store.receipt(recipe.stage)
     if receipt is not None and receipt.order_key == wanted:
         return receipt
-    have = {row["record_id"]: row for row in store.rows(stage)}
+    have = {row["record_id"]: row for row in store.rows(recipe.stage)}
     kept = {o.record_id: have[o.record_id] for o in orders if _holds(have.get(o.record_id), o)}
     missing = [order for order in orders if order.record_id not in kept]
 
     async def make_in_turn(order: Order[P]) -> Row:
-        async with gate:
-            return await make(order)
+        async with recipe.gate:
+            return await recipe.make(order)
 
     outcomes = await asyncio.gather(*[make_in_turn(order) for order in missing], return_exceptions=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -120,11 +129,11 @@ async def fill_rows(
         "order_key": wanted,
         "num_ok": sum(row["status"] == "ok" for row in rows),
         "num_failed": sum(row["status"] == "failed" for row in rows),
-        "facts": facts(rows),
+        "facts": recipe.facts(rows),
     }
     if receipt is not None and not made and len(rows) + len(carried) == receipt.num_rows:
         return store.restate(receipt.model_copy(update=counts))
-    return store.commit(stage, schema, [*rows, *carried], **counts)
+    return store.commit(recipe.stage, recipe.schema, [*rows, *carried], **counts)
 
 
 def _holds(row: Row | None, order: Order[Any]) -> bool:

@@ -15,7 +15,7 @@ from pipeline.values.slots import draw_slot
 
 NUM_DEMONSTRATIONS = 5
 NUM_REQUIREMENTS = 2
-MAX_SHORT_ROUNDS = 2
+MAX_SHORT_ROUNDS = 1
 """Longest demonstration that a small model is shown."""
 
 EXTRA_SHARE = 0.25

@@ -16,7 +16,7 @@ from pipeline.work import tables
 from pipeline.work.answers import check_overlap, parse_object, plain_text, string_schema
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.context import Writing, spend_columns, writer_inputs
-from pipeline.work.orders import Order, base_row, fill_rows
+from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.wording import name_kinds, shown
 
 STAGE = "scenarios"
@@ -111,7 +111,7 @@ async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: Shard
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
         return {**row, **spend_columns(manifest.writer.model, spend)}
 
-    return await fill_rows(store, STAGE, tables.SCENARIOS, orders, make, writing.gate, asker.sum_up)
+    return await fill_rows(store, orders, Recipe(STAGE, tables.SCENARIOS, make, writing.gate, asker.sum_up))
 
 
 def _examples(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> list[Demonstration]:

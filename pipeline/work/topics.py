@@ -16,7 +16,7 @@ from pipeline.work import tables
 from pipeline.work.answers import parse_object, plain_text
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.context import Writing, spend_columns, writer_inputs
-from pipeline.work.orders import Order, base_row, fill_rows
+from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 
 STAGE = "topics"
 TEMPLATES = ("topics.system", "topics.user", "retry.user")
@@ -95,7 +95,7 @@ async def write_topics(orders: Sequence[Order[Quota]], store: ShardStore, writin
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
         return {**row, **spend_columns(writing.manifest.writer.model, spend)}
 
-    return await fill_rows(store, STAGE, tables.TOPICS, orders, make, writing.gate, asker.sum_up)
+    return await fill_rows(store, orders, Recipe(STAGE, tables.TOPICS, make, writing.gate, asker.sum_up))
 
 
 async def _write_round(quota: Quota, have: Sequence[str], asker: Asker, writing: Writing, spend: Spend) -> list[str]:

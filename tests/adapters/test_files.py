@@ -52,10 +52,10 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: Ba
 def test_an_error_of_the_disk_says_which_file_and_what_is_left(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(CorpusError, match=r"file\.txt: cannot be written: No space left on device") as caught:
-        with replacing(path) as partial:
-            partial.write_text("half")
-            raise OSError(28, "No space left on device")
+    full = pytest.raises(CorpusError, match=r"file\.txt: cannot be written: No space left on device")
+    with full as caught, replacing(path) as partial:
+        partial.write_text("half")
+        raise OSError(28, "No space left on device")
     assert "nothing that was there is lost" in str(caught.value)
     assert isinstance(caught.value.__cause__, OSError)
     assert path.read_text() == "old"

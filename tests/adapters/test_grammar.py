@@ -68,7 +68,7 @@ def test_a_beginning_is_not_complete() -> None:
 
 
 def test_recursion_and_repetition() -> None:
-    grammar = Grammar('root ::= "(" root* ")" | [a-c-]+ | "x"{2} | .\nother ::= "unused"')
+    grammar = Grammar('root ::= "(" root* ")" | [a-c-]+ | "x"{2} | [日-本]\nother ::= "unused"')
     for text in ("((a)(b-c))", "xx", "日", "()"):
         state = walk(grammar, text)
         assert state is not None, text

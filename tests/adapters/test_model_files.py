@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -49,7 +50,8 @@ def hub() -> Iterator[Hub]:
             self.end_headers()
             if state.cut_after:
                 body = body[: state.cut_after.pop(0)]
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # some clients have seen enough
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
             del format, args

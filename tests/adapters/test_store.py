@@ -23,9 +23,7 @@ COUNTS: dict[str, Any] = {"order_key": "k", "num_ok": 5, "num_failed": 0}
 
 def rows(count: int, salt: str = "") -> list[dict[str, Any]]:
     # Bytes that do not compress, so that most of a file is theirs.
-    return [
-        {"record_id": f"r{n}", "text": f"text {n}{salt}", "data": sha(f"{n}{salt}")} for n in range(count)
-    ]
+    return [{"record_id": f"r{n}", "text": f"text {n}{salt}", "data": sha(f"{n}{salt}")} for n in range(count)]
 
 
 def sha(text: str) -> bytes:

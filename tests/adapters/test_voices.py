@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.adapters.voices import choose_voices, load_voices
+from pipeline.adapters.voices import load_voices
 from pipeline.values.errors import ManifestError
 
 SHIPPED = Path(__file__).parents[2] / "manifests" / "voices.yaml"
@@ -28,32 +28,6 @@ def test_the_shipped_file_holds_the_voices_it_should() -> None:
     assert voices["joe"].licence == "CC0-1.0"
     assert voices["af_heart"].speaker == "af_heart"
     assert voices["vctk_p225"].speaker == "p225"
-
-
-def test_english_means_every_kind_of_it_and_british_only_one() -> None:
-    voices = load_voices(SHIPPED)
-    assert len(choose_voices(voices, "kokoro", "en")) == 28
-    assert {voice.name[0] for voice in choose_voices(voices, "kokoro", "en-GB")} == {"b"}
-
-
-def test_named_voices_come_in_the_order_of_their_names() -> None:
-    voices = load_voices(SHIPPED)
-    chosen = choose_voices(voices, "kokoro", "en", ["bm_george", "af_heart"])
-    assert [voice.name for voice in chosen] == ["bm_george", "af_heart"]
-
-
-@pytest.mark.parametrize(
-    ("renderer", "language", "names", "words"),
-    [
-        ("kokoro", "en", ["nobody"], "voice 'nobody' is unknown"),
-        ("kokoro", "en", ["joe"], "voice 'joe' is spoken by piper in en-US, asked for were kokoro and en"),
-        ("kokoro", "en", ["jf_alpha"], "in ja"),
-        ("piper", "fr", [], "no voice of renderer 'piper' speaks 'fr'"),
-    ],
-)
-def test_a_choice_that_cannot_be_met_says_why(renderer: str, language: str, names: list[str], words: str) -> None:
-    with pytest.raises(ManifestError, match=words):
-        choose_voices(load_voices(SHIPPED), renderer, language, names)
 
 
 GOOD = "name: a, renderer: kokoro, languages: [en-US], licence: MIT"

@@ -1,4 +1,4 @@
-"""The build over twenty shards: for each edit, the exact calls and renders that follow, by expectations made by hand."""
+"""The build over twenty shards: for each edit the exact calls and renders that follow, against hand-made lists."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ class Outcome:
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One Ray for all runs here; a run that finds Ray initialised uses it and leaves it running."""
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False
-    )
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -220,9 +218,7 @@ def test_another_picture_size_renders_pictures_only(built: Built, edit: Callable
     assert outcome.renders == _nothing() | {"image": _parts(built, "image")}
 
 
-def test_another_assistant_voice_renders_the_assistants_speech_only(
-    built: Built, edit: Callable[..., Outcome]
-) -> None:
+def test_another_assistant_voice_renders_the_assistants_speech_only(built: Built, edit: Callable[..., Outcome]) -> None:
     speech = {**built.manifest["render"]["speech"]}
     speech["voices"] = {**speech["voices"], "assistant": "eve"}
     outcome = edit({**built.manifest, "render": {**built.manifest["render"], "speech": speech}})

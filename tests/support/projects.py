@@ -9,10 +9,12 @@ from typing import Any
 
 import yaml
 
+from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.contracts.ledger import Ledger
 from pipeline.execution.driver import Run
 from pipeline.execution.project import load_project
+from pipeline.execution.verification import Verification, set_aside
 
 NUM_TOPICS = 40
 
@@ -48,7 +50,8 @@ def write_manifest(folder: Path, manifest: dict[str, Any], voices: list[dict[str
     folder.mkdir(parents=True, exist_ok=True)
     names = ("anna", "ben", "carl", "dora", "eve")
     listed = voices or [
-        {"name": n, "renderer": "minimal-speech", "speaker": n, "languages": ["en"], "licence": "CC0-1.0"} for n in names
+        {"name": n, "renderer": "minimal-speech", "speaker": n, "languages": ["en"], "licence": "CC0-1.0"}
+        for n in names
     ]
     (folder / "voices.yaml").write_text(yaml.safe_dump({"voices": listed}), encoding="utf-8")
     path = folder / "manifest.yaml"
@@ -65,3 +68,12 @@ def make(path: Path, corpus: Path, limit: int | None = None, until: str | None =
         return asyncio.run(run.execute()), run
     finally:
         lock.release()
+
+
+def verify(corpus: Path, fix: bool = False) -> Verification:
+    """Verify a corpus; with ``fix``, set aside what is damaged, as the command does."""
+    check = Verification(CorpusFolder(corpus))
+    check.run()
+    if fix:
+        set_aside(check.folder, list(check.damaged))
+    return check

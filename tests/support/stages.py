@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from pipeline.adapters.prompt_files import PromptFolder
 from pipeline.adapters.shipped import shipped
@@ -15,6 +18,23 @@ from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import topic_id
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Topic
+
+FEATURES = frozenset(
+    {
+        "clarify",
+        "compare_images",
+        "describe",
+        "edit",
+        "image_to_music",
+        "implicit_request",
+        "music_to_image",
+        "read_aloud",
+        "refer_back",
+        "refuse",
+        "transcribe",
+    }
+)
+"""What demonstrations show and requirements ask for."""
 
 USAGE = Usage(prompt_tokens=1000, cached_tokens=400, completion_tokens=100)
 
@@ -96,6 +116,16 @@ class ScriptedChat:
 
 def refusal(code: str = "refused") -> ChatFailure:
     return ChatFailure(code, f"the call was {code}")
+
+
+def damage_column(path: Path, name: str, group: int = 0) -> None:
+    """Change the last byte of a column in one row group of a Parquet file, which belongs to a page's contents."""
+    found = pq.ParquetFile(path).metadata.row_group(group)
+    column = next(c for i in range(found.num_columns) if (c := found.column(i)).path_in_schema == name)
+    start = column.dictionary_page_offset or column.data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start + column.total_compressed_size - 1] ^= 0xFF
+    path.write_bytes(bytes(data))
 
 
 @dataclass

@@ -37,6 +37,9 @@ MOST_OVERTAKEN = 32
 
 CACHED_GRAMMARS = 64
 
+SCHEMA_ERRORS = (AssertionError, AttributeError, KeyError, TypeError, ValueError)
+"""What the converter raises over schemas that it does not understand."""
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -185,13 +188,7 @@ class Engine:
         text = json.dumps(schema, ensure_ascii=False)
         try:
             return self._to_grammar(text)
-        except (
-            AssertionError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as exc:  # the converter raises them all
+        except SCHEMA_ERRORS as exc:
             raise ChatFailure("bad_request", f"{self._settings.name}: schema cannot be a grammar: {exc}") from exc
 
     def step(self) -> None:

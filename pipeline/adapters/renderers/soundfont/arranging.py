@@ -140,7 +140,9 @@ def _chordal(seat: Seat, instrument: Instrument, desk: _Desk) -> list[Note]:
         name = "whole" if seat.role is Role.PAD else name if name in ("half", "quarters", "waltz", "skank") else "half"
     elif seat.role is Role.ARPEGGIO:
         name = "arp16" if desk.reading.bpm < 84 and desk.reading.energy > 0 else "arp"
-    elif name in ("arp16", "montuno") and (instrument.sound == "sustained" and instrument.family in ("reeds", "brass", "voices")):
+    elif name in ("arp16", "montuno") and (
+        instrument.sound == "sustained" and instrument.family in ("reeds", "brass", "voices")
+    ):
         name = "offbeat" if genre.drums == "core" else "half"
     elif seat.instrument == desk.lead_instrument and name in ("half", "whole", "quarters") and genre.style != "hymn":
         name = "fingerpick" if instrument.sound != "sustained" else name

@@ -173,7 +173,11 @@ def _choose_drums(reading: Reading, vocabulary: Vocabulary) -> tuple[str, int, t
     lines = tuple(p for p in named if p not in kits)
     fallback = "pop" if genre.groove in ("none", "hand") else genre.groove
     if kits:
-        return ("brush" if "brushes" in kits and genre.swing < 0.5 and genre.groove != "bossa" else fallback), kit, lines
+        return (
+            ("brush" if "brushes" in kits and genre.swing < 0.5 and genre.groove != "bossa" else fallback),
+            kit,
+            lines,
+        )
     if reading.is_solo:
         return "none", kit, lines
     is_named_enough = bool(lines) and genre.drums != "core"

@@ -33,7 +33,9 @@ class Span:
     chord: Chord
 
 
-def plan_chords(form: Form, progressions: Progressions, scale: str, tonic: int, colour: str, rng: Random) -> tuple[Span, ...]:
+def plan_chords(
+    form: Form, progressions: Progressions, scale: str, tonic: int, colour: str, rng: Random
+) -> tuple[Span, ...]:
     """Lay a progression over the bars, cadence before the end, and close on the tonic."""
     bars = choose_progression(progressions, scale, rng)
     closing, home = _cadence(bars, scale, colour), _home(bars, scale)
@@ -136,7 +138,9 @@ def _pattern_notes(span: Span, voicing: Sequence[int], pattern: str, metre: Metr
             force = 0.5 if sign == "o" else 0.72 + 0.05 * metre.weight(place)
             pitches = [_tone(voicing, int(sign))] if sign.isdigit() else voicing
             held = max(0.9, length - 0.1)
-            notes += [Note(step + 0.03 * i * (not sign.isdigit()), held, pitch, force) for i, pitch in enumerate(pitches)]
+            notes += [
+                Note(step + 0.03 * i * (not sign.isdigit()), held, pitch, force) for i, pitch in enumerate(pitches)
+            ]
             step += length
         else:
             step += 1

@@ -141,12 +141,15 @@ def _contour(num_notes: int, leap: float, rng: Random) -> tuple[int, ...]:
     contour: list[int] = []
     for index in range(num_notes):
         place = index / max(1, num_notes - 1)
-        target = height * {
-            "arch": math.sin(math.pi * place),
-            "fall": 1 - 1.2 * place,
-            "rise": 1.1 * place - 0.2,
-            "wave": 0.7 * math.sin(2 * math.pi * place),
-        }[shape]
+        target = (
+            height
+            * {
+                "arch": math.sin(math.pi * place),
+                "fall": 1 - 1.2 * place,
+                "rise": 1.1 * place - 0.2,
+                "wave": 0.7 * math.sin(2 * math.pi * place),
+            }[shape]
+        )
         if index == 0:
             degree = round(target)
         else:
@@ -160,7 +163,14 @@ def _contour(num_notes: int, leap: float, rng: Random) -> tuple[int, ...]:
 
 
 def _sing(
-    motif: Motif, unit: Unit, form: Form, spans: Sequence[Span], singer: Singer, lift: int, before: int | None, is_last: bool
+    motif: Motif,
+    unit: Unit,
+    form: Form,
+    spans: Sequence[Span],
+    singer: Singer,
+    lift: int,
+    before: int | None,
+    is_last: bool,
 ) -> list[Note]:
     """Put a motif over a unit's chords; a primed unit ends its contour a step lower, as an answer."""
     origin = unit.bar * form.metre.steps

@@ -68,7 +68,13 @@ def _swing(step: float, swing: float) -> float:
 
 
 def _touch(
-    note: Note, part: Part, clock: Callable[[float], Seconds], reading: Reading, form: Form, duration: Seconds, rng: Random
+    note: Note,
+    part: Part,
+    clock: Callable[[float], Seconds],
+    reading: Reading,
+    form: Form,
+    duration: Seconds,
+    rng: Random,
 ) -> tuple[Seconds, Seconds, int]:
     """Start, end and velocity (1 to 127) of one note as played."""
     is_mechanical = reading.genre.mechanical or reading.genre.kit in (24, 25)

@@ -30,17 +30,23 @@ BPM = re.compile(
     rf"(?<![\w.])(?P<low>{NUMBER})(?:\s*(?:-|–|—|to|and)\s*(?P<high>{NUMBER}))?\s*-?\s*(?:bpm|b\.p\.m|beats (?:per|a) minute)",
     re.IGNORECASE,
 )
-MARK = re.compile(rf"(?:tempo|bpm|♩|quarter(?: note)?)\s*(?:of|at|=|:)?\s*(?:about|around)?\s*(?P<low>{NUMBER})", re.IGNORECASE)
+MARK = re.compile(
+    rf"(?:tempo|bpm|♩|quarter(?: note)?)\s*(?:of|at|=|:)?\s*(?:about|around)?\s*(?P<low>{NUMBER})", re.IGNORECASE
+)
 MODES = (
     "harmonic minor|natural minor|melodic minor|minor pentatonic|major pentatonic|major|minor|maj|min|dorian|phrygian"
     "|lydian|mixolydian|aeolian|ionian|locrian"
 )
 ACCIDENTAL = r"(?:[\s-]?(?P<accidental>sharp|flat|♯|♭|#|b)(?![a-z]))?"
-KEY = re.compile(rf"(?<![\w'’])(?P<letter>[A-Ga-g]){ACCIDENTAL}[\s-](?P<mode>{MODES})\b(?![\s-](?:key|scale|mode|chord))", re.I)
+KEY = re.compile(
+    rf"(?<![\w'’])(?P<letter>[A-Ga-g]){ACCIDENTAL}[\s-](?P<mode>{MODES})\b(?![\s-](?:key|scale|mode|chord))", re.I
+)
 BARE_KEY = re.compile(rf"\b(?:key of|in)\s+(?P<letter>[A-G]){ACCIDENTAL}(?=[\s,.;]|$)")
 MODE_NAMES = {"maj": "major", "min": "minor", "ionian": "major", "aeolian": "minor", "locrian": "phrygian"}
 MODE_NAMES |= {"natural minor": "minor", "melodic minor": "harmonic minor"}
-LONE_MODE = re.compile(rf"\b(?P<mode>{MODES}|blues scale|whole[\s-]tone|hijaz|double harmonic)\b(?:[\s-](?P<what>key|mode|scale|tonality))?")
+LONE_MODE = re.compile(
+    rf"\b(?P<mode>{MODES}|blues scale|whole[\s-]tone|hijaz|double harmonic)\b(?:[\s-](?P<what>key|mode|scale|tonality))?"
+)
 NAMED_MODES = frozenset({"dorian", "phrygian", "lydian", "mixolydian", "hijaz", "double harmonic", "whole tone"})
 
 
@@ -284,7 +290,9 @@ def _choose_scale(genre: Genre, named: str | None, valence: float, rng: Random) 
     return rng.choices(fitting, [genre.scales[n] for n in fitting])[0]
 
 
-def _choose_players(mentions: list[Mention], tokens: Sequence[str], vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _choose_players(
+    mentions: list[Mention], tokens: Sequence[str], vocabulary: Vocabulary
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return melodic instruments, leads first, and percussion, each once in the order named."""
     players: list[str] = []
     percussion: list[str] = []
@@ -324,7 +332,12 @@ def _is_leading(mention: Mention, tokens: Sequence[str]) -> bool:
 def _is_solo(tokens: Sequence[str], players: Sequence[str], percussion: Sequence[str], genre: Genre) -> bool:
     """Tell whether the text asks for one player alone."""
     says_so = bool({"solo", "unaccompanied", "alone", "lone"} & set(tokens))
-    return says_so and len(players) <= 1 and not (percussion and players) and not (genre.drums == "core" and "with" in tokens)
+    return (
+        says_so
+        and len(players) <= 1
+        and not (percussion and players)
+        and not (genre.drums == "core" and "with" in tokens)
+    )
 
 
 def _is_closed(tokens: Sequence[str], mentions: list[Mention], genre: Genre) -> bool:

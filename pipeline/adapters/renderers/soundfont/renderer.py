@@ -6,6 +6,7 @@ import importlib
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,16 @@ DEFAULT_DURATION: Seconds = 10.0
 SUBTYPES = {"flac": "PCM_16", "wav": "PCM_16"}
 
 
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A piece before it is mixed: one stem a part of the score, each (num_frames, 2)."""
+
+    reading: Reading
+    cast: Cast
+    score: Score
+    stems: tuple[FloatArray, ...]
+
+
 class SoundfontRenderer:
     """Renders music briefs one by one; the same brief gives the same bytes."""
 
@@ -46,15 +57,26 @@ class SoundfontRenderer:
         """Return one outcome per brief, in order."""
         return [self._render_one(brief) for brief in briefs]
 
-    def _render_one(self, brief: Brief) -> Render | RenderFailure:
+    def perform(self, brief: Brief) -> Performance:
+        """Read, cast, arrange and play a brief that :meth:`render` would accept, part by part and unmixed."""
         duration = DEFAULT_DURATION if brief.duration is None else brief.duration
-        refusal = self._refuse(brief, duration)
-        if refusal is not None:
-            return refusal
         reading = read_description(brief.text, brief.seed, self._vocabulary)
         cast = cast_players(reading, self._vocabulary, derive_random(brief.seed, "music", "cast"))
         score = arrange(reading, cast, self._vocabulary, duration, brief.seed)
-        samples = self._sound(score, reading, duration, brief.seed)
+        midi = play(score, reading, duration, brief.seed)
+        num_frames = round(duration * self._options.sample_rate)
+        stems = tuple(self._synthesiser.render_stem(instrument, num_frames) for instrument in midi.instruments)
+        return Performance(reading, cast, score, stems)
+
+    def _render_one(self, brief: Brief) -> Render | RenderFailure:
+        refusal = self._refuse(brief)
+        if refusal is not None:
+            return refusal
+        played = self.perform(brief)
+        genre, form = played.reading.genre, played.score.form
+        room = Room(genre.space, genre.echo, 45.0 / form.bpm, genre.muffle)
+        roles = [part.role for part in played.score.parts]
+        samples = mix_stems(list(zip(roles, played.stems, strict=True)), room, self._options.sample_rate)
         if not np.any(samples):
             return RenderFailure(code="silent", message=f"brief {brief.id}: the arrangement has no sounding note")
         facts = AudioFacts(
@@ -68,11 +90,12 @@ class SoundfontRenderer:
             data=self._encode(samples),
             extension=self._options.format,
             facts=facts,
-            notes=describe(reading, cast, score),
+            notes=describe(played.reading, played.cast, played.score),
         )
 
-    def _refuse(self, brief: Brief, duration: Seconds) -> RenderFailure | None:
+    def _refuse(self, brief: Brief) -> RenderFailure | None:
         """Say why a brief cannot be rendered, or None."""
+        duration = DEFAULT_DURATION if brief.duration is None else brief.duration
         if brief.modality is not Modality.MUSIC:
             return RenderFailure(
                 code="wrong_modality", message=f"brief {brief.id} asks for {brief.modality}; soundfont makes music"
@@ -84,18 +107,6 @@ class SoundfontRenderer:
                 message=f"brief {brief.id} asks for {duration} s; music lasts {MIN_DURATION} to {longest} s",
             )
         return None
-
-    def _sound(self, score: Score, reading: Reading, duration: Seconds, seed: int) -> FloatArray:
-        """Play the parts one by one and mix them; returns (num_frames, 2)."""
-        sample_rate = self._options.sample_rate
-        midi = play(score, reading, duration, seed)
-        num_frames = round(duration * sample_rate)
-        stems = [
-            (part.role, self._synthesiser.render_stem(instrument, num_frames))
-            for part, instrument in zip(score.parts, midi.instruments, strict=True)
-        ]
-        genre = reading.genre
-        return mix_stems(stems, Room(genre.space, genre.echo, 45.0 / score.form.bpm, genre.muffle), sample_rate, duration)
 
     def _encode(self, samples: FloatArray) -> bytes:
         """Encode as 16-bit FLAC or WAV."""

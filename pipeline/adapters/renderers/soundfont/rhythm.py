@@ -57,7 +57,9 @@ def _odd_cells(kind: str) -> dict[int, str]:
     return {4: "r---", 6: "f-----"} if kind == "bass" else {4: "..x-", 6: "..x-x-"}
 
 
-def write_bass(spans: Sequence[Span], pattern: str, metre: Metre, low: int, high: int, scale: str, tonic: int) -> list[Note]:
+def write_bass(
+    spans: Sequence[Span], pattern: str, metre: Metre, low: int, high: int, scale: str, tonic: int
+) -> list[Note]:
     """Play a bass pattern under the chords; the last root is held."""
     notes: list[Note] = []
     last = None
@@ -82,9 +84,7 @@ def _root(chord: Chord, low: int, high: int, last: int | None) -> int:
     return root if root >= low else root + 12
 
 
-def _bass_span(
-    span: Span, root: int, following: int, pattern: str, metre: Metre, scale: str, tonic: int
-) -> list[Note]:
+def _bass_span(span: Span, root: int, following: int, pattern: str, metre: Metre, scale: str, tonic: int) -> list[Note]:
     """Notes of one chord; walking steps move through the scale towards the next root."""
     fifth = root + (span.chord.fifth - root) % 12
     third = root + (span.chord.third - root) % 12
@@ -178,7 +178,10 @@ def _fit_groove(groove: Mapping[str, str], waltz: Mapping[str, str] | None, metr
     high = next((v for v in ("snare", "rim", "clap", "conga") if v in groove), "rim")
     tick = next((v for v in ("hat", "ride", "shaker", "guiro", "triangle") if v in groove), None)
     num = len(metre.groups)
-    is_high = [metre.name == "3/4" and i > 0 or metre.name != "3/4" and i % 2 == 1 or (i == num - 1 and num > 2) for i in range(num)]
+    is_high = [
+        metre.name == "3/4" and i > 0 or metre.name != "3/4" and i % 2 == 1 or (i == num - 1 and num > 2)
+        for i in range(num)
+    ]
     voices = {
         low: "".join(("." if h else "X") + "." * (size - 1) for h, size in zip(is_high, metre.groups, strict=True)),
         high: "".join(("x" if h else ".") + "." * (size - 1) for h, size in zip(is_high, metre.groups, strict=True)),
@@ -188,7 +191,9 @@ def _fit_groove(groove: Mapping[str, str], waltz: Mapping[str, str] | None, metr
     return voices
 
 
-def write_hands(plays: str, keys: tuple[int, int], form: Form, hands: Mapping[str, Sequence[str]], rng: Random) -> list[Note]:
+def write_hands(
+    plays: str, keys: tuple[int, int], form: Form, hands: Mapping[str, Sequence[str]], rng: Random
+) -> list[Note]:
     """Play one hand percussion instrument through the form, ending with a low stroke on the last chord."""
     pattern = _hand_pattern(plays, form.metre, hands, rng)
     notes: list[Note] = []

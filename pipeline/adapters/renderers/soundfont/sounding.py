@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float32]
 # Loudness of a part beside the lead, in dB, and its place between left (-1) and right (1).
 LEVELS = {
     "lead": 0.0, "counter": -3.0, "inner": -5.0, "comp": -5.0, "arpeggio": -5.0, "pad": -6.0, "bass": -4.0,
-    "drone": -7.0, "drums": -4.5, "percussion": -6.0,
+    "drone": -7.0, "drums": -4.0, "percussion": -5.0,
 }  # fmt: skip
 PLACES = {"lead": 0.0, "counter": 0.35, "inner": -0.4, "comp": -0.3, "arpeggio": 0.4, "percussion": 0.25}
 WET = {"bass": 0.25, "drums": 0.45, "drone": 1.2, "pad": 1.2}
@@ -118,13 +118,16 @@ class Synthesiser:
         return sorted(events)
 
 
-def mix_stems(stems: list[tuple[str, FloatArray]], room: Room, sample_rate: Hertz, duration: Seconds) -> FloatArray:
+def mix_stems(stems: list[tuple[str, FloatArray]], room: Room, sample_rate: Hertz) -> FloatArray:
     """Balance stems by perceived loudness after their role, add the room, ease peaks and fade out.
+
+    Args:
+        stems: (role, samples) a part; all samples (num_frames, 2).
 
     Returns:
         (num_frames, 2) with its peak at -1 dBFS, or all zero where every stem is silent.
     """
-    num_frames = stems[0][1].shape[0] if stems else round(duration * sample_rate)
+    num_frames = stems[0][1].shape[0] if stems else 0
     mix = np.zeros((num_frames, 2), dtype=np.float32)
     send = np.zeros((num_frames, 2), dtype=np.float32)
     heard: dict[str, int] = {}
@@ -137,7 +140,9 @@ def mix_stems(stems: list[tuple[str, FloatArray]], room: Room, sample_rate: Hert
         gain = 10 ** (LEVELS[role] / 20) / level
         # Equal power from left to right, 1 in the middle.
         angle = (side + 1) * np.pi / 4
-        balanced = stem * (gain * np.sqrt(2) * np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)).astype(np.float32)
+        balanced = stem * (gain * np.sqrt(2) * np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)).astype(
+            np.float32
+        )
         mix += balanced
         send += balanced * np.float32(WET.get(role, 1.0))
     mix = mix + _reverberate(send, room, sample_rate)

@@ -1,0 +1,464 @@
+"""Reads a description: what it names, how many, in which colour and size, where, when, in which weather and style.
+
+No grammar is parsed. Known phrases are found, longest first, and the words between them say how they belong together:
+in "two cats on a red chair beside the stove" the relation `on` ties the cats to the chair.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.adapters.renderers.storyboard.vocabulary import Meaning, Person, Thing, Vocabulary
+
+MAX_CHARACTERS = 700
+MAX_TOKENS = 110
+MAX_SUBJECTS = 8
+
+Resolve = Callable[[str], Thing | None]
+
+WEATHER_RANK = ("storm", "snow", "rain", "fog", "cloudy", "autumn", "wind", "clear")
+PLACING = ("on", "in", "under", "over", "behind", "front", "beside", "riding")
+TAKING = ("holding", "wearing", "with")
+DOERS = ("animal", "bird", "creature", "insect", "fish")
+# A verb or an adverb is no noun, whatever stands after it.
+NOT_NOUN = re.compile(r"(ly|ed|ing|ous|ful|less|ish|est|ier)$")
+
+
+@dataclass(slots=True)
+class Subject:
+    """Something that the description names.
+
+    Attributes:
+        relation: How it is placed towards ``to``, an index into the subjects; `held`, `worn` and `with` say what
+            another one has.
+        certain: False for a guess: an unknown noun, or the first half of a compound.
+    """
+
+    word: str
+    what: Thing | Person
+    count: int = 1
+    colour: str | None = None
+    size: float = 1.0
+    pose: str = ""
+    hair: str = ""
+    sex: str = ""
+    old: bool = False
+    young: bool = False
+    relation: str = ""
+    to: int | None = None
+    depth: str = ""
+    certain: bool = True
+
+    @property
+    def is_person(self) -> bool:
+        """Whether it is drawn as a figure."""
+        return isinstance(self.what, Person)
+
+    @property
+    def is_doer(self) -> bool:
+        """Whether it can hold, wear or ride something."""
+        return isinstance(self.what, Person) or self.what.kind in DOERS
+
+
+@dataclass(slots=True)
+class Reading:
+    """All that a description says to the painter; empty where it says nothing."""
+
+    subjects: list[Subject] = field(default_factory=list)
+    place: str = ""
+    time: str = ""
+    weather: str = ""
+    moods: list[str] = field(default_factory=list)
+    style: str = ""
+    sex: str = ""
+    is_close: bool = False
+    background: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A recognised phrase, an unknown word (no meanings) or a comma (text ``,``)."""
+
+    text: str
+    meanings: tuple[Meaning, ...]
+
+    def get(self, category: str) -> Meaning | None:
+        return next((meaning for meaning in self.meanings if meaning.category == category), None)
+
+    @property
+    def is_noun(self) -> bool:
+        return any(meaning.category in ("person", "thing", "place") for meaning in self.meanings)
+
+    @property
+    def is_modifier(self) -> bool:
+        return any(meaning.category in ("colour", "size", "hair", "old", "young") for meaning in self.meanings)
+
+
+def tokenise(text: str) -> list[str]:
+    """Cut a description into lower-case words and commas; markup, other scripts and digits fall away."""
+    text = unicodedata.normalize("NFKD", text[:MAX_CHARACTERS]).casefold()
+    text = re.sub(r"<[^>]{0,200}>", " ", text)
+    text = "".join(ch for ch in text if not unicodedata.combining(ch)).replace("'", "").replace("’", "")
+    return re.findall(r"[a-z]+|[,.;:!?()]", text)[:MAX_TOKENS]
+
+
+def itemise(text: str, vocabulary: Vocabulary) -> list[_Item]:
+    """Find known phrases, longest first."""
+    tokens = tokenise(text)
+    items: list[_Item] = []
+    at = 0
+    while at < len(tokens):
+        if not tokens[at].isalpha():
+            items.append(_Item(",", ()))
+            at += 1
+            continue
+        for length in range(min(vocabulary.longest, len(tokens) - at), 0, -1):
+            phrase = tuple(tokens[at : at + length])
+            meanings = vocabulary.phrases.get(phrase)
+            if meanings is not None:
+                items.append(_Item(" ".join(phrase), meanings))
+                break
+        else:
+            length = 1
+            items.append(_Item(tokens[at], ()))
+        at += length
+    return items
+
+
+class _Reader:
+    """One pass over the items; holds what waits for its noun and the relation that waits for its object."""
+
+    def __init__(self, items: list[_Item], vocabulary: Vocabulary, resolve: Resolve) -> None:
+        self.items = items
+        self.vocabulary = vocabulary
+        self.resolve = resolve
+        self.reading = Reading()
+        self.weathers: set[str] = set()
+        self.weak_place = ""
+        self.relation = ""
+        self.joined: list[int] = []  # subjects linked by "and", which share a relation
+        self.at = 0
+        self.current: int | None = None
+        self.doer: int | None = None
+        self.clause = 0  # index of the first subject since the last comma
+        self._forget()
+
+    def _forget(self) -> None:
+        self.count: int | None = None
+        self.colour: str | None = None
+        self.size = 1.0
+        self.pose = ""
+        self.hair = ""
+        self.sex = ""
+        self.old = False
+        self.young = False
+
+    def read(self) -> Reading:
+        for at, item in enumerate(self.items):
+            self._take(at, item)
+        self._finish()
+        return self.reading
+
+    def _take(self, at: int, item: _Item) -> None:
+        if item.text == ",":
+            self._clothe()
+            self.relation = ""
+            self.joined = []
+            self.clause = len(self.reading.subjects)
+            self._forget()
+            return
+        if not item.meanings:
+            self._guess(at, item)
+            return
+        following = self.items[at + 1] if at + 1 < len(self.items) else None
+        meaning = self._choose(item, following)
+        self.at = at
+        taker = getattr(self, f"_take_{meaning.category}", None)
+        if taker is not None:
+            taker(meaning, item, following)
+
+    def _choose(self, item: _Item, following: _Item | None) -> Meaning:
+        """Pick what an ambiguous phrase means here."""
+        before_noun = (
+            following is not None
+            and following.text != ","
+            and (following.is_noun or not following.meanings or following.is_modifier)
+        )
+        if before_noun:
+            for category in ("colour", "size", "pose"):
+                if (meaning := item.get(category)) is not None:
+                    return meaning
+        if (part := item.get("part")) and (self.current is not None or before_noun):
+            return part
+        if (place := item.get("place")) and item.get("thing") and self.relation in ("in", "beside", "behind"):
+            return place
+        for category in ("style", "person", "thing", "place", "time", "pose", "relation"):
+            meaning = item.get(category)
+            if meaning is None or (category == "pose" and item.get("relation") and self._takes_object(following)):
+                continue
+            return meaning
+        return item.meanings[0]
+
+    def _takes_object(self, following: _Item | None) -> bool:
+        return following is not None and (following.is_noun or following.get("number") or following.get("skip") or
+                                          following.get("colour")) is not None  # fmt: skip
+
+    def _take_person(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        person = self.vocabulary.people[int(meaning.name)]
+        if following is not None and following.get("person"):
+            # "women footballers", "woman baker": the first word tells the sex of the second.
+            self.sex = person.sex
+            self.count = 3 if meaning.plural and not self.count else self.count
+            return
+        many = 3 if meaning.plural else person.count
+        self._add(item.text, person, many, following)
+
+    def _take_thing(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        thing = self.vocabulary.things[meaning.name]
+        self._note_place(item)
+        if following is not None and (following.get("thing") or following.get("person")) and not meaning.plural:
+            # The first half of a compound ("bicycle wheel") counts only where nothing else does.
+            self._add(item.text, thing, 1, following, certain=False)
+            return
+        self._add(item.text, thing, 3 if meaning.plural else 1, following)
+
+    def _note_place(self, item: _Item) -> None:
+        """A kitchen table stands in a kitchen, unless another place is named."""
+        for meaning in self.vocabulary.phrases.get((item.text.split()[0],), ()):
+            if meaning.category == "place" and " " in item.text:
+                self.weak_place = self.weak_place or meaning.name
+
+    def _take_place(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        if following is not None and following.is_noun:
+            self.weak_place = self.weak_place or meaning.name
+            return
+        self.reading.place = self.reading.place or meaning.name
+        if meaning.name == "plain" and self.colour:
+            self.reading.background = self.vocabulary.colours[self.colour]
+        self._forget()
+        self.relation = ""
+
+    def _take_colour(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.colour = meaning.name
+        if following is None or following.text == ",":
+            self._clothe()
+
+    def _take_number(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        number = self.vocabulary.numbers[meaning.name]
+        # In "a long line of camels" the article comes first, in "two little boys" the number does.
+        self.count = number if number > 1 else (self.count or number)
+
+    def _take_size(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.size = self.vocabulary.sizes[meaning.name]
+
+    def _take_part(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        # What is said of a part ("with one green ear") is not said of the whole.
+        if not (following is not None and following.is_noun):
+            self._forget()
+            self.relation = ""
+
+    def _take_time(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self._forget()
+        self.reading.time = self.reading.time or meaning.name
+        if item.get("mood"):
+            self.reading.moods.append("warm")
+
+    def _take_weather(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self._forget()
+        self.weathers.add(meaning.name)
+
+    def _take_mood(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.reading.moods.append(meaning.name)
+
+    def _take_style(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.reading.style = self.reading.style or meaning.name
+        self.relation = ""
+
+    def _take_scenic(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.reading.is_close = True
+
+    def _take_relation(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        if item.text == "and":
+            if self.relation in TAKING or self.relation == "":
+                return
+            self.relation = ""
+            return
+        if item.text == "of" and self.current is not None and self.reading.subjects[self.current].is_person:
+            return
+        if meaning.name in ("holding", "wearing") and self.doer is None:
+            return
+        self._clothe()
+        self.relation = meaning.name
+        if self.current is not None:
+            if not self._has_object():
+                if meaning.name in ("behind", "front") and self.current >= self.clause:
+                    self.reading.subjects[self.current].depth = "back" if meaning.name == "behind" else "front"
+                self.relation = ""
+            elif not self.joined:
+                self.joined = [self.current if self.doer is None or self.doer < self.clause else self.doer]
+        self._forget()
+
+    def _has_object(self) -> bool:
+        """Whether a noun, known or not, stands between here and the next comma."""
+        for item in self.items[self.at + 1 :]:
+            if item.text == ",":
+                return False
+            if item.is_noun or not item.meanings or item.get("part"):
+                return True
+        return False
+
+    def _take_pose(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        doer = self.reading.subjects[self.doer] if self.doer is not None else None
+        if doer is not None and self.doer == self.current and not self.relation:
+            doer.pose = doer.pose or meaning.name
+        elif doer is not None and not (following is not None and following.is_noun):
+            doer.pose = doer.pose or meaning.name
+        else:
+            self.pose = meaning.name
+
+    def _take_hair(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        doer = self.reading.subjects[self.doer] if self.doer is not None else None
+        if following is not None and following.is_noun:
+            self.hair = meaning.name
+        elif doer is not None and doer.is_person:
+            doer.hair = doer.hair or meaning.name
+
+    def _take_old(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        doer = self.reading.subjects[self.doer] if self.doer is not None else None
+        if item.text.startswith("in ") and doer is not None:
+            doer.old = True
+        else:
+            self.old = True
+
+    def _take_young(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.young = True
+
+    def _take_she(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.reading.sex = self.reading.sex or "f"
+
+    def _take_he(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+        self.reading.sex = self.reading.sex or "m"
+
+    def _guess(self, at: int, item: _Item) -> None:
+        """Look up an unknown word where a noun is likely: before a comma, a relation, a verb or the end."""
+        following = self.items[at + 1] if at + 1 < len(self.items) else None
+        ends = following is None or following.text == "," or any(
+            meaning.category in ("relation", "pose", "skip", "time", "part") for meaning in following.meanings
+        )  # fmt: skip
+        if not ends or len(item.text) < 3 or NOT_NOUN.search(item.text):
+            return
+        thing = self.resolve(item.text)
+        if thing is not None:
+            plural = item.text.endswith("s") and not item.text.endswith("ss")
+            self._add(item.text, thing, 3 if plural else 1, following, certain=False)
+        else:
+            self._forget()
+
+    def _add(
+        self, word: str, what: Thing | Person, many: int, following: _Item | None, *, certain: bool = True
+    ) -> None:
+        """Take up a subject with all that waited for it."""
+        subject = Subject(
+            word=word, what=what, count=max(many, self.count or 1), colour=self.colour, size=self.size, pose=self.pose,
+            hair=self.hair, sex=self.sex, old=self.old, young=self.young, certain=certain,
+        )  # fmt: skip
+        if self.count is not None and self.count > 1:
+            subject.count = self.count
+        subjects = self.reading.subjects
+        index = len(subjects)
+        subjects.append(subject)
+        self._forget()
+        previous = self.current
+        if self.relation in PLACING and self.joined:
+            self._place(index)
+        elif self.relation in TAKING and (self.doer is not None or previous is not None):
+            self._give(index, previous)
+            return
+        elif previous is None or not self.joined or not certain:
+            self.joined = [index]
+        else:
+            self.joined.append(index)
+        if certain or previous is None:
+            self.current = index
+        if subject.is_doer:
+            self.doer = index
+
+    def _place(self, index: int) -> None:
+        for other in self.joined:
+            subject = self.reading.subjects[other]
+            if subject.to is None and other != index:
+                worn = self.relation == "in" and self._is_garment(index) and subject.is_person
+                if worn:
+                    self.reading.subjects[index].relation = "worn"
+                    self.reading.subjects[index].to = other
+                    self.relation = ""
+                    return
+                subject.relation, subject.to = self.relation, index
+        self.joined = [index]
+        self.relation = ""
+
+    def _is_garment(self, index: int) -> bool:
+        what = self.reading.subjects[index].what
+        return isinstance(what, Thing) and what.kind == "garment"
+
+    def _give(self, index: int, previous: int | None) -> None:
+        """Tie something to who holds or wears it, or to what it stands with."""
+        subject = self.reading.subjects[index]
+        owner = self.doer if self.doer is not None and (self.relation != "with" or subject.is_doer) else previous
+        if owner is None or owner == index:
+            self.current = index
+            self.joined = [index]
+            return
+        if self.relation == "with" and self.doer is not None and self._is_garment(index):
+            owner = self.doer
+        worn = self.relation == "wearing" or (self.relation == "with" and self._is_garment(index))
+        subject.relation = "worn" if worn else ("held" if self.relation == "holding" else "with")
+        subject.to = owner
+        if subject.is_doer and subject.relation == "with":
+            self.doer = self.current = index
+            self.joined = [owner, index]
+
+    def _clothe(self) -> None:
+        """Give a colour that no noun followed ("a woman in green") to the last subject."""
+        if self.colour is not None and self.current is not None and self.relation in ("in", "wearing", ""):
+            index = self.doer if self.relation and self.doer is not None else self.current
+            subject = self.reading.subjects[index]
+            subject.colour = subject.colour or self.colour
+        self.colour = None
+
+    def _finish(self) -> None:
+        self._clothe()
+        reading = self.reading
+        reading.place = reading.place or self.weak_place
+        reading.weather = next((weather for weather in WEATHER_RANK if weather in self.weathers), "")
+        _trim(reading)
+
+
+def _trim(reading: Reading) -> None:
+    """Keep the first few subjects, certain ones before guesses, and mend what pointed at the others."""
+    subjects = reading.subjects
+    certain = sum(subject.certain for subject in subjects)
+    ranked = sorted(range(len(subjects)), key=lambda at: (not subjects[at].certain, at))
+    room = MAX_SUBJECTS if certain >= MAX_SUBJECTS else max(certain, min(MAX_SUBJECTS - 2, len(subjects)))
+    if certain:
+        # A guess rides along only where it does not crowd out what was named.
+        ranked = [at for at in ranked if subjects[at].certain or not _is_compound(subjects, at)]
+    kept = sorted(ranked[:room])
+    places = {old: new for new, old in enumerate(kept)}
+    for subject in subjects:
+        subject.to = places.get(subject.to) if subject.to is not None else None
+        if subject.to is None:
+            subject.relation = ""
+    reading.subjects = [subjects[at] for at in kept]
+
+
+def _is_compound(subjects: list[Subject], at: int) -> bool:
+    return at + 1 < len(subjects) and not subjects[at].certain and subjects[at + 1].certain
+
+
+def read_description(text: str, vocabulary: Vocabulary, resolve: Resolve) -> Reading:
+    """Read a description of any length, language or sense; what is not understood is left out."""
+    return _Reader(itemise(text, vocabulary), vocabulary, resolve).read()

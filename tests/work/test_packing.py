@@ -1,0 +1,335 @@
+"""Screen and pack: every planned dialogue ends kept, rejected or failed, and what is kept is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.store import ShardFolder
+from pipeline.contracts.chat import ChatRequest
+from pipeline.contracts.ledger import ShardEntry, ShardLedger
+from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, Render, RenderFailure, Voice
+from pipeline.contracts.storage import Row
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import content_key, normalise_text, part_id
+from pipeline.values.manifest import Manifest, Price, RendererChoice
+from pipeline.values.records import MEDIA, Modality, PlannedDialogue
+from pipeline.work import dialogues, scenarios
+from pipeline.work.briefs import Casting, order_renders
+from pipeline.work.context import Writing
+from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
+from pipeline.work.packing import find_duplicates, pack_key, pack_shard
+from pipeline.work.planning import extend_plan
+from pipeline.work.rendering import RenderJob, render_assets
+from pipeline.work.scenarios import order_scenarios, write_scenarios
+from tests.support.endpoint import fit
+from tests.support.stages import Notes, ScriptedChat, damage_column, manifest, many_topics, read_book, refusal
+
+MIX = [
+    {"name": "draw", "gives": ["text"], "answers": ["text", "image"], "rounds": [1, 1]},
+    {"name": "sing", "gives": ["speech"], "answers": ["speech", "music"], "rounds": [2, 2]},
+]
+DORA, ANNA = (
+    Voice(name=name, renderer="stub", speaker=name, languages=("en",), licence="CC0-1.0") for name in ("dora", "anna")
+)
+PRICE = Price(input=1, output=2)
+SOUND = AudioFacts(duration=0.5, sample_rate=8000, channels=1, peak=0.5, rms=0.1)
+
+
+@dataclass
+class Stub:
+    """Makes bytes out of nothing but the brief; parts in ``blank`` fail."""
+
+    blank: Sequence[str] = ()
+
+    def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
+        return [self._make(brief) for brief in briefs]
+
+    def _make(self, brief: Brief) -> Render | RenderFailure:
+        if brief.id in self.blank:
+            return RenderFailure(code="blank", message="there is nothing to see")
+        facts = ImageFacts(width=8, height=8) if brief.modality is Modality.IMAGE else SOUND
+        data = f"{brief.id} {brief.text} {brief.seed}".encode()
+        return Render(data=data, extension="png" if brief.modality is Modality.IMAGE else "flac", facts=facts)
+
+
+@dataclass
+class Shard:
+    """One shard of six dialogues, three a cell, with all stages but pack done."""
+
+    planned: list[PlannedDialogue]
+    made: Manifest
+    store: ShardFolder
+    folder: CorpusFolder
+
+    def of(self, cell: str) -> list[str]:
+        return [row.id for row in self.planned if row.slot.cell == cell]
+
+    def pack(
+        self, duplicates: dict[str, str] | None = None, planned: list[PlannedDialogue] | None = None
+    ) -> ShardEntry:
+        return pack_shard(0, planned or self.planned, self.made, self.store, self.folder, duplicates or {})
+
+    def read(self, entry: ShardEntry) -> tuple[ShardLedger, dict[str, list[Row]]]:
+        """The ledger of a packed shard, and the rows of its tables."""
+        ledger = self.folder.read_shard_ledger(entry)
+        return ledger, {file.table: pq.read_table(self.folder.inside(file.path)).to_pylist() for file in ledger.files}
+
+
+def say(refused: Sequence[tuple[str, str]]) -> Callable[[ChatRequest], str | Exception]:
+    def script(request: ChatRequest) -> str | Exception:
+        if (request.record_id, request.purpose) in refused:
+            return refusal()
+        return json.dumps(fit(dict(request.json_schema), Random(request.key())))
+
+    return script
+
+
+async def write(shard: Shard, refused: Sequence[tuple[str, str]]) -> None:
+    book, made = read_book(), shard.made
+    chat = ScriptedChat(say(refused))
+    writing = Writing(made, book, PRICE, chat, Notes(), asyncio.Semaphore(1))
+    await write_scenarios(order_scenarios(shard.planned, made, book), shard.store, writing)
+    written = {row["record_id"]: row for row in shard.store.rows(scenarios.STAGE) if row["status"] == "ok"}
+    ready = [Scenario(row, written[row.id]["scenario"]) for row in shard.planned if row.id in written]
+    await write_dialogues(order_dialogues(ready, made, book), shard.store, writing)
+
+
+def make(
+    folder: Path,
+    refused: Sequence[tuple[str, str]] = (),
+    blank: Sequence[str] = (),
+    media: Sequence[Modality] = MEDIA,
+) -> Shard:
+    made = manifest(mix=MIX)
+    corpus = CorpusFolder(folder)
+    shard = Shard(extend_plan([], many_topics(6), made, read_book()), made, corpus.shard(0), corpus)
+    asyncio.run(write(shard, refused))
+    ready = [row for row in shard.store.rows(dialogues.STAGE) if row["status"] == "ok"]
+    for modality in media:
+        wanted = order_renders(modality, ready, made, "v1", Casting({"anna": ANNA}, DORA))
+        choice = RendererChoice(renderer="stub", attempts=1)
+        job = RenderJob(modality, made.seed, choice, "1", True, lambda: Stub(blank), Notes())
+        render_assets(wanted, shard.store, job)
+    return shard
+
+
+def planned_ids() -> list[PlannedDialogue]:
+    return extend_plan([], many_topics(6), manifest(mix=MIX), read_book())
+
+
+def test_a_whole_shard_is_kept_with_all_its_assets(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    ledger, tables = shard.read(shard.pack())
+    assert ledger.counts == {"planned": 6, "kept": 6, "rejected": 0, "failed": 0}
+    assert (ledger.reasons, ledger.cells) == ({}, {"draw": 3, "sing": 3})
+    assert [row["id"] for row in tables["dialogues"]] == [row.id for row in shard.planned]
+    assert set(tables) == {"dialogues", "images", "music", "speech"}
+    assets = {row["id"]: row for name in ("images", "music", "speech") for row in tables[name]}
+    named = set()
+    for row in tables["dialogues"]:
+        for t, turn in enumerate(row["turns"]):
+            for p, part in enumerate(turn["parts"]):
+                if part["kind"] == "text":
+                    assert part["asset"] is None
+                    continue
+                asset = assets[part["asset"]]
+                named.add(asset["id"])
+                assert asset["part_id"] == part_id(row["id"], t, p)
+                words = asset["transcript"] if part["kind"] == "speech" else asset["description"]
+                assert words == part["text"]
+    assert named == set(assets)
+    assert [file.num_rows for file in ledger.files] == [len(tables[file.table]) for file in ledger.files]
+    assert ledger.voices == Counter(row["voice"] for row in tables["speech"])
+    assert set(ledger.voices) == {"anna", "dora"}
+
+
+def test_media_carry_their_bytes_under_their_own_name(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    _, tables = shard.read(shard.pack())
+    image, sound = tables["images"][0], tables["speech"][0]
+    assert image["image"]["path"] == f"{image['id']}.png"
+    assert image["image"]["bytes"].decode().startswith(f"{image['part_id']} {image['description']} ")
+    assert (image["width"], image["seed"]) == (8, int(image["image"]["bytes"].split()[-1]))
+    assert sound["audio"]["path"] == f"{sound['id']}.flac"
+    assert (sound["duration"], sound["sample_rate"], sound["channels"]) == (0.5, 8000, 1)
+    assert sound["spoken"].encode() in sound["audio"]["bytes"]
+
+
+def test_a_dialogue_says_what_it_was_made_from(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    _, tables = shard.read(shard.pack())
+    book = read_book()
+    for row, planned in zip(tables["dialogues"], shard.planned, strict=True):
+        assert (row["topic"], row["topic_id"], row["meta_topic"]) == (planned.topic.text, planned.topic.id, "")
+        assert (row["gives"], row["answers"]) == (list(planned.slot.gives), list(planned.slot.answers))
+        assert (row["cell"], row["num_rounds"]) == (planned.slot.cell, planned.slot.num_rounds)
+        assert row["scenario"]
+        assert row["provenance"] == {
+            "models": ["made-up"],
+            "prompts": [
+                book.key("scenario.system", "scenario.user", "retry.user"),
+                book.key("dialogue.system", "dialogue.user", "retry.user"),
+            ],
+            "demonstrations": list(planned.demonstrations),
+            "requirements": list(planned.requirements),
+            "seed": 3,
+            "calls": 2,
+            "invalid_answers": 0,
+            "usd": pytest.approx(2 * (1000 * 1 + 100 * 2) / 1e6),
+        }
+
+
+def test_stages_leave_their_facts_in_the_ledger(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    ledger, _ = shard.read(shard.pack())
+    assert set(ledger.stages) == {"scenarios", "dialogues", "image", "music", "speech"}
+    assert ledger.stages["scenarios"]["spend"]["made-up"]["calls"] == 6
+    assert ledger.stages["image"]["num_made"] == 3
+
+
+def test_refused_dialogues_are_failed_with_reason_and_cost(tmp_path: Path) -> None:
+    first, second = (row.id for row in planned_ids()[:2])
+    shard = make(tmp_path, refused=[(first, "scenario"), (second, "dialogue")])
+    ledger, tables = shard.read(shard.pack())
+    assert ledger.counts == {"planned": 6, "kept": 4, "rejected": 0, "failed": 2}
+    assert ledger.reasons == {"scenarios/refused": 1, "dialogues/refused": 1}
+    one, two = tables["failed"]
+    assert (one["id"], one["stage"], one["code"], one["message"]) == (
+        first,
+        "scenarios",
+        "refused",
+        "the call was refused",
+    )
+    assert (two["id"], two["stage"], two["topic"]) == (second, "dialogues", shard.planned[1].topic.text)
+    assert (one["usd"], two["usd"]) == (0, pytest.approx((1000 * 1 + 100 * 2) / 1e6))
+    assert {row["id"] for row in tables["dialogues"]} == {row.id for row in shard.planned[2:]}
+
+
+def test_a_part_that_could_not_be_made_fails_its_dialogue(tmp_path: Path) -> None:
+    victim = next(row for row in planned_ids() if row.slot.cell == "draw")
+    place = next(
+        (t, p) for t, turn in enumerate(victim.slot.turns) for p, kind in enumerate(turn.kinds) if kind == "image"
+    )
+    part = part_id(victim.id, *place)
+    shard = make(tmp_path, blank=[part])
+    ledger, tables = shard.read(shard.pack())
+    assert ledger.counts == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
+    assert ledger.reasons == {"image/blank": 1}
+    [failed] = tables["failed"]
+    assert (failed["id"], failed["code"]) == (victim.id, "blank")
+    assert failed["message"] == f"{part}: there is nothing to see"
+    assert all(row["dialogue_id"] != victim.id for name in ("images", "speech") for row in tables[name])
+
+
+def test_a_duplicate_is_rejected_with_its_words_and_without_its_media(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    low, high = sorted(shard.of("draw"))[:2]
+    ledger, tables = shard.read(shard.pack({high: low}))
+    assert ledger.counts == {"planned": 6, "kept": 5, "rejected": 1, "failed": 0}
+    assert ledger.reasons == {"screen/duplicate": 1}
+    [rejected] = tables["rejected"]
+    assert (rejected["id"], rejected["stage"], rejected["code"]) == (high, "screen", "duplicate")
+    assert rejected["message"] == f"says word for word what {low} says"
+    assert rejected["turns"][0]["parts"][0]["text"]
+    assert high not in {row["dialogue_id"] for row in tables["images"]}
+    assert low in {row["dialogue_id"] for row in tables["images"]}
+
+
+def test_a_failed_duplicate_is_counted_once(tmp_path: Path) -> None:
+    first, second = (row.id for row in planned_ids()[:2])
+    shard = make(tmp_path, refused=[(second, "dialogue")])
+    ledger, tables = shard.read(shard.pack({second: first}))
+    assert ledger.counts == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
+    assert "rejected" not in tables
+
+
+def test_topics_that_were_taken_out_leave_the_tables(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    ledger, tables = shard.read(shard.pack(planned=shard.planned[1:]))
+    gone = shard.planned[0].id
+    assert ledger.counts["planned"] == ledger.counts["kept"] == 5
+    assert gone not in {row["id"] for row in tables["dialogues"]}
+    assert gone not in {row["dialogue_id"] for name in ("images", "music", "speech") for row in tables[name]}
+
+
+def test_a_planned_dialogue_without_a_row_is_failed_and_not_forgotten(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    extra = extend_plan(shard.planned, many_topics(7), shard.made, read_book())
+    ledger, tables = shard.read(shard.pack(planned=extra))
+    assert ledger.counts == {"planned": 7, "kept": 6, "rejected": 0, "failed": 1}
+    assert [(row["id"], row["stage"], row["code"]) for row in tables["failed"]] == [
+        (extra[6].id, "scenarios", "not_made")
+    ]
+
+
+def test_packing_again_makes_the_same_files(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    assert shard.pack() == shard.pack()
+
+
+@pytest.mark.parametrize("stage", ["scenarios", "dialogues", "image", "music", "speech"])
+def test_a_stage_that_never_committed_stops_the_pack(tmp_path: Path, stage: str) -> None:
+    shard = make(tmp_path)
+    (shard.store.folder / f"{stage}.json").unlink()
+    with pytest.raises(CorpusError, match=f"stage file {stage}: .*run again"):
+        shard.pack()
+
+
+@pytest.mark.parametrize(("stage", "column"), [("scenarios", "usd"), ("dialogues", "text_key"), ("image", "data")])
+def test_a_damaged_stage_file_stops_the_pack_and_publishes_nothing(tmp_path: Path, stage: str, column: str) -> None:
+    shard = make(tmp_path)
+    receipt = shard.store.receipt(stage)
+    assert receipt is not None
+    damage_column(shard.store.folder / receipt.file, column)
+    with pytest.raises(CorpusError, match=f"stage file {stage}: .*run again"):
+        shard.pack()
+    assert not list((tmp_path / "ledgers").glob("*"))
+    assert len(shard.store.set_asides()) == 1
+
+
+def keyed(*pairs: tuple[str, str]) -> list[Row]:
+    return [{"record_id": name, "text_key": key} for name, key in pairs]
+
+
+def test_of_equal_dialogues_the_lowest_id_stays() -> None:
+    rows = keyed(("c", "x"), ("a", "x"), ("b", "x"), ("d", "y"))
+    assert find_duplicates(rows) == {"c": "a", "b": "a"}
+    assert find_duplicates(reversed(rows)) == {"c": "a", "b": "a"}
+    assert find_duplicates([]) == {}
+
+
+def test_equal_words_have_an_equal_key_whatever_their_case(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    for row in shard.store.rows(dialogues.STAGE):
+        texts = [part["text"] for turn in row["turns"] for part in turn["parts"]]
+        assert row["text_key"] == content_key([normalise_text(text.upper()) for text in texts])
+
+
+def test_a_pack_key_changes_with_all_that_is_packed_and_nothing_else(tmp_path: Path) -> None:
+    shard = make(tmp_path)
+    receipts = {stage: r for stage in ("scenarios", "dialogues", "image") if (r := shard.store.receipt(stage))}
+    planned, (a, b) = shard.planned, sorted(shard.of("draw"))[:2]
+    key = pack_key(planned, receipts, {})
+    changed = receipts["image"].model_copy(update={"sha256": "0" * 64})
+    moved = planned[0].model_copy(update={"slot": planned[0].slot.model_copy(update={"cell": "renamed"})})
+    others = [
+        pack_key(planned[1:], receipts, {}),
+        pack_key([moved, *planned[1:]], receipts, {}),
+        pack_key(planned, {**receipts, "image": changed}, {}),
+        pack_key(planned, {stage: receipts[stage] for stage in ("scenarios", "dialogues")}, {}),
+        pack_key(planned, receipts, {b: a}),
+    ]
+    assert len({key, *others}) == 6
+    restated = receipts["image"].model_copy(update={"order_key": "other", "num_ok": 0})
+    assert pack_key(planned, {**receipts, "image": restated}, {}) == key
+    assert pack_key(planned, receipts, {"in another shard": a}) == key
