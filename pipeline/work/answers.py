@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.values.records import Modality, Part, Slot, Turn, TurnLayout
@@ -76,6 +76,11 @@ def string_schema(name: str, max_characters: int) -> dict[str, Any]:
         "required": [name],
         "additionalProperties": False,
     }
+
+
+def compact_json(value: Mapping[str, Any]) -> str:
+    """Write an example answer as grammars produce it, in the order given and without a space to spare."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_object(text: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ the call before, so that an engine that keeps its cache reads only what is new.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from pipeline.values.records import Demonstration, PlannedDialogue, Turn, TurnLa
 from pipeline.work import tables
 from pipeline.work.answers import (
     check_new,
+    compact_json,
     dialogue_schema,
     field_names,
     parse_object,
@@ -136,7 +136,7 @@ def build_whole(scenario: Scenario, manifest: Manifest, book: PromptBook) -> Cha
         question = _question(book, example.topic, example.scenario, layouts)
         names = [turn_name(index, layout) for index, layout in enumerate(layouts)]
         body = {n: _fields(turn, lay) for n, turn, lay in zip(names, example.turns, layouts, strict=True)}
-        answer = json.dumps(body, ensure_ascii=False)
+        answer = compact_json(body)
         messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
     slot = scenario.planned.slot
     question = _question(book, scenario.planned.topic.text, scenario.text, slot.turns)
@@ -176,7 +176,7 @@ def order_turn(book: PromptBook, index: int, layouts: Sequence[TurnLayout]) -> s
 
 def turn_json(turn: Turn, layout: TurnLayout) -> str:
     """A turn in the form in which a model answers it."""
-    return json.dumps(_fields(turn, layout), ensure_ascii=False)
+    return compact_json(_fields(turn, layout))
 
 
 def _fields(turn: Turn, layout: TurnLayout) -> dict[str, str]:

@@ -70,10 +70,13 @@ def select_active(
 
 
 def _regular(plan: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest) -> list[PlannedDialogue]:
-    """Planned rows that the manifest's sizes still cover. Those planned first come first, so none is pushed out."""
+    """Planned rows that the manifest's sizes cover today. Those planned first come first, so none is pushed out.
+
+    A row that once replaced a loss is one of them where each topic is now to have as many dialogues.
+    """
     current = {topic.id for topic in topics}
     limit = manifest.size.dialogues_per_topic
-    return [row for row in plan if row.needed_at is None and row.topic.id in current and row.ordinal < limit]
+    return [row for row in plan if row.topic.id in current and row.ordinal < limit]
 
 
 def _unknown(pairs: Iterable[tuple[Topic, int]], known: set[str]) -> Iterable[tuple[Topic, int]]:

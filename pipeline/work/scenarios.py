@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from pipeline.contracts.chat import ChatRequest, Message
@@ -13,7 +12,7 @@ from pipeline.values.ids import content_key, derive_seed
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Demonstration, PlannedDialogue
 from pipeline.work import tables
-from pipeline.work.answers import check_overlap, parse_object, plain_text, string_schema
+from pipeline.work.answers import check_overlap, compact_json, parse_object, plain_text, string_schema
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.context import Writing, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
@@ -58,7 +57,7 @@ def build_request(row: PlannedDialogue, manifest: Manifest, book: PromptBook) ->
             answers=name_kinds(example.answers),
             requirements=[],
         )
-        answer = json.dumps({"scenario": example.scenario.strip()}, ensure_ascii=False)
+        answer = compact_json({"scenario": example.scenario.strip()})
         messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
     question = book.text(
         "scenario.user",

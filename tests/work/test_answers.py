@@ -11,6 +11,7 @@ from pipeline.values.records import Modality, Part, Slot, Turn, TurnLayout
 from pipeline.work.answers import (
     MAX_CHARACTERS,
     MAX_OVERLAP,
+    NEAR_LIMIT,
     check_new,
     check_overlap,
     dialogue_schema,
@@ -23,6 +24,7 @@ from pipeline.work.answers import (
     texts_of,
     turn_name,
     turn_schema,
+    whole_sentences,
 )
 from pipeline.work.asking import InvalidAnswer
 
@@ -128,6 +130,8 @@ def test_two_fields_of_a_turn_must_differ() -> None:
         (TEXT, "word " * 32 + "x", "has 161 characters, at most 160 are allowed"),
         (IMAGE, "word " * 36 + "x", "has 181 characters, at most 180 are allowed"),
         (TEXT, "word " * 32, "the field text was cut off at 160 characters"),
+        (SPEECH, "Hm! " + "word " * 31, "the field speech was cut off at 160 characters"),
+        (TEXT, "Hello! How may I help you?", "the user speaks as the assistant would: 'How may I help'"),
         (TEXT, "a **bold** word", "the field text holds markup: '*'"),
         (TEXT, "see <b>this</b> one", "the field text holds markup: '<'"),
         (TEXT, "a [link](there) here", "holds markup: '['"),
@@ -173,11 +177,20 @@ def test_white_space_is_folded_before_it_is_counted() -> None:
     assert plain_text("text", "  two\n\twords\u2028here ", 16, 2) == "two words here"
 
 
-def test_a_text_as_long_as_allowed_must_end_like_a_sentence() -> None:
-    assert plain_text("text", "a bc.", 5, 2) == "a bc."
-    assert plain_text("text", "a bc", 6, 2) == "a bc"
-    with pytest.raises(InvalidAnswer, match="cut off at 5 characters"):
-        plain_text("text", "a bcd", 5, 2)
+def test_a_sentence_that_the_limit_cut_is_dropped() -> None:
+    assert whole_sentences("text", "Two words. Then a cut sente", 27, 2) == "Two words."
+    assert whole_sentences("text", 'She said: "Two words!" Then a cut', 33, 2) == 'She said: "Two words!"'
+    assert whole_sentences("text", "Two words. Then a whole one.", 28, 2) == "Two words. Then a whole one."
+    far = 27 + NEAR_LIMIT + 1
+    assert whole_sentences("text", "Two words. Then no end mark", far, 2) == "Two words. Then no end mark"
+    for text in ("not one end mark in here", "One. then it goes on and"):
+        with pytest.raises(InvalidAnswer, match=f"cut off at {len(text)} characters"):
+            whole_sentences("text", text, len(text), 2)
+
+
+def test_the_assistant_may_offer_help() -> None:
+    layout = TurnLayout(role="assistant", kinds=(TEXT,))
+    assert parse_turn({"text": "Of course. How may I help you?"}, layout).parts[0].text
 
 
 def test_a_dialogue_written_whole_may_say_twice_as_much() -> None:

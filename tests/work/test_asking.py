@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.adapters.journal import FileJournal
 from pipeline.contracts.chat import ChatAnswer, Message, Usage
+from pipeline.contracts.storage import Row
 from pipeline.contracts.watch import Drained
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.manifest import Price
@@ -205,7 +206,7 @@ def test_an_invalid_answer_is_asked_for_again_with_the_next_seed(tmp_path: Path)
         prompt_tokens=3000,
         cached_tokens=1200,
         completion_tokens=300,
-        usd=pytest.approx(3 * USD),
+        usd=USD + USD + USD,
         invalid_answers=2,
     )
 
@@ -280,7 +281,7 @@ def test_tokens_cost_what_the_price_list_says(usage: Usage, price: Price, usd: f
 def test_a_stage_sums_up_spend_by_model_and_failures_by_code(tmp_path: Path) -> None:
     one = asker(tmp_path, ScriptedChat([]))
     zero = {name: 0 for name in Spend.__dataclass_fields__}
-    rows = [
+    rows: list[Row] = [
         {**zero, "model": "small", "code": None, "calls": 1, "usd": 0.1},
         {**zero, "model": "small", "code": "refused", "calls": 2, "usd": 0.2},
         {**zero, "model": "large", "code": "refused", "calls": 4, "completion_tokens": 7},

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from pipeline.contracts.prompts import PromptBook
 from pipeline.values.ids import dialogue_id
 from pipeline.values.manifest import Manifest
-from pipeline.values.records import Demonstration, MetaTopic, PlannedDialogue, Requirement, Topic
+from pipeline.values.records import Demonstration, MetaTopic, Modality, PlannedDialogue, Requirement, Topic
 from pipeline.work.planning import (
     EXTRA_SHARE,
+    MAX_SHORT_ROUNDS,
     NUM_DEMONSTRATIONS,
     NUM_REQUIREMENTS,
     count_extra,
@@ -220,6 +221,23 @@ def test_demonstrations_suit_the_slot_and_differ_between_dialogues() -> None:
 
     assert share(shown) > 1.5 * share(others) > 0
     assert len({row.demonstrations for row in talk}) > len(talk) / 2
+
+
+def test_a_small_model_sees_the_same_short_demonstrations_throughout_a_shard() -> None:
+    book, writer = read_book(), {"engine": "embedded", "model": "small"}
+    made = manifest(mix=MIX, writer=writer, size={"dialogues_per_shard": 4})
+    rows = plan(many_topics(40), made)
+    drawn = {row.shard: row.demonstrations for row in rows}
+    assert all(row.demonstrations == drawn[row.shard] for row in rows)
+    assert len(set(drawn.values())) > len(drawn) / 2
+    for names in drawn.values():
+        assert len(set(names)) == len(names) == NUM_DEMONSTRATIONS
+        turns = [turn for name in names for turn in book.demonstrations[name].turns]
+        assert max(len(book.demonstrations[name].turns) for name in names) <= 2 * MAX_SHORT_ROUNDS
+        shown = {(turn.role, part.kind) for turn in turns for part in turn.parts}
+        assert shown == {(role, kind) for role in ("user", "assistant") for kind in Modality}
+    smaller = plan(many_topics(8), made, book=pool(40))
+    assert plan(many_topics(8), made, smaller) == smaller
 
 
 def test_requirements_fit_the_slot() -> None:

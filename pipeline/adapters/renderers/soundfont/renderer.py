@@ -22,7 +22,7 @@ from pipeline.adapters.renderers.soundfont.vocabulary import Vocabulary, load_vo
 from pipeline.contracts.render import AudioFacts, Brief, Render, RenderFailure
 from pipeline.values.ids import derive_random
 from pipeline.values.records import Modality
-from pipeline.values.units import Seconds
+from pipeline.values.units import Hertz, Seconds
 
 if TYPE_CHECKING:
     from pipeline.adapters.renderers.soundfont import SoundfontOptions
@@ -52,6 +52,11 @@ class SoundfontRenderer:
         path = bundled_soundfont() if options.soundfont is None else Path(options.soundfont)
         self._synthesiser = Synthesiser(path, options.sample_rate)
         self._soundfile: Any = importlib.import_module("soundfile")
+
+    @property
+    def sample_rate(self) -> Hertz:
+        """Frames per second of renders and stems."""
+        return self._options.sample_rate
 
     def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
         """Return one outcome per brief, in order."""

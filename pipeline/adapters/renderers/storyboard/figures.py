@@ -7,7 +7,7 @@ from random import Random
 
 from pipeline.adapters.renderers.storyboard.icons import IconSet
 from pipeline.adapters.renderers.storyboard.parse import Subject
-from pipeline.adapters.renderers.storyboard.sprites import Sprite, luminance, shade
+from pipeline.adapters.renderers.storyboard.sprites import Sprite, luminance, shade, tint_clothes
 from pipeline.adapters.renderers.storyboard.vocabulary import Person
 
 SKINS = ("#fadcbc", "#e0bb95", "#bf8f68", "#9b643d", "#594539")
@@ -25,6 +25,9 @@ WHOLE = {"run": "{}-running", "swim": "{}-swimming", "climb": "{}-climbing", "su
 PREFIX = {"f": "woman", "m": "man", "": "person"}
 HEADS = {("f", "old"): "old-woman", ("m", "old"): "old-man", ("", "old"): "older-person", ("f", "child"): "girl",
          ("m", "child"): "boy", ("", "child"): "child"}  # fmt: skip
+# Busts in everyday clothes, which take the colour of the body drawn under them.
+PLAIN_BUSTS = ("bald", "with-headscarf", "wearing-turban", "office-worker")
+ROBED = ("with-veil", "mage", "princess", "person-with-crown", "with-headscarf", "bald", "baby-angel", "judge")
 HATS = ("top-hat", "womans-hat", "billed-cap", "~knit-hat", "rescue-workers-helmet", "military-helmet",
         "graduation-cap", "crown", "~headdress", "rosette")  # fmt: skip
 HATS_OVERHANG = {"womans-hat": 1.25, "~headdress": 1.5, "crown": 0.8, "rosette": 0.6}
@@ -43,6 +46,7 @@ class Look:
     bottom: str
     skirt: bool
     pose: str
+    recolour: bool = False
 
 
 def cast(subject: Subject, colour: str | None, sex: str, icons: IconSet, random: Random) -> Look:
@@ -68,13 +72,14 @@ def cast(subject: Subject, colour: str | None, sex: str, icons: IconSet, random:
     toned = icons.with_tone(head, tone)
     # Green devils, ghosts and clowns have no tones: their hands keep the colour of a glove.
     skin = SKINS[tone] if toned != head else "#f5f0e6" if person.bust else SKINS[tone]
-    top = colour or person.clothes or (icons.clothes(toned) if is_bust else "") or random.choice(TOPS)
+    top = colour or person.clothes or random.choice(TOPS)
     if luminance(top) > 0.97:
         top = shade(top, -0.04)
-    skirt = own == "f" and not person.bust and random.random() < SKIRTED
+    skirt = person.bust in ROBED or (own == "f" and not person.bust and random.random() < SKIRTED)
     return Look(
         head=toned, is_bust=is_bust, sex=own, age=age, skin=skin, top=top,
         bottom=random.choice(TROUSERS), skirt=skirt, pose=subject.pose or person.pose,
+        recolour=colour is not None or not person.bust or person.bust in PLAIN_BUSTS,
     )  # fmt: skip
 
 
@@ -117,6 +122,8 @@ def draw_figure(look: Look, icons: IconSet, worn: tuple[Sprite, float] | None) -
         return _draw_baby(look, icons, worn)
     child = look.age == "child"
     head = icons.sprite(look.head)
+    if look.is_bust and look.recolour:
+        head = replace(head, svg=tint_clothes(head.svg, icons.clothes(look.head), look.top))
     scale = (96.0 if not look.is_bust else 116.0) / max(head.width, head.height * 0.9)
     head_height = head.height * scale
     neck = 8.0 + head_height - (4.0 if not look.is_bust else 14.0)
@@ -125,11 +132,17 @@ def draw_figure(look: Look, icons: IconSet, worn: tuple[Sprite, float] | None) -
     legs = (72.0 if not child else 50.0) * (0.62 if sitting else 1.0)
     hips = neck + torso
     foot = hips + legs
-    pieces = [_legs(look, hips, foot, sitting), _arms(look, neck, back=True), _torso(look, neck, hips)]
+    wide = head.width * scale / 2 - 4 if look.is_bust else (28.0 if child else 36.0)
+    arms = _arms(look, neck, wide)
+    pieces = [_legs(look, hips, foot, sitting)]
+    if look.pose != "hold":
+        pieces.append(arms)
+    pieces.append(_torso(look, neck, hips, wide))
     pieces.append(_place(head, 65.0 - head.width * scale / 2, 8.0, scale))
     if worn is not None:
         pieces.append(_hat(worn, head.width * scale, 8.0))
-    pieces.append(_arms(look, neck, back=False))
+    if look.pose == "hold":
+        pieces.append(arms)
     return Sprite(
         svg="".join(pieces), width=WIDTH, height=foot, hips=(hips - 2.0) / foot,
         hand=(0.5, (neck + torso * 0.62) / foot) if look.pose != "raise" else (0.92, neck / foot * 0.6),
@@ -146,21 +159,17 @@ def _hat(worn: tuple[Sprite, float], head_width: float, top: float) -> str:
     return _place(sprite, 65.0 - sprite.width * scale / 2, top + 24.0 - sprite.height * scale, scale)
 
 
-def _torso(look: Look, neck: float, hips: float) -> str:
-    top, dark = look.top, shade(look.top, -0.16)
-    wide, waist = (38.0, 30.0) if look.age != "child" else (30.0, 27.0)
-    if look.is_bust:
-        wide = 44.0
+def _torso(look: Look, neck: float, hips: float, wide: float) -> str:
+    waist = max(30.0 if look.age != "child" else 27.0, wide * 0.74)
+    left, right, low = 65 - wide, 65 + wide, hips + 1
     body = (
-        f'<path d="M{65 - wide + 10:.1f} {neck:.1f}h{2 * wide - 20:.1f}q10 0 11 12l{waist - wide + 3:.1f} '
-        f'{hips - neck - 8:.1f}h{-2 * waist + 8:.1f}l{waist - wide - 1:.1f} {-(hips - neck - 8):.1f}q1-12 11-12z" '
-        f'fill="{top}"/>'
+        f'<path d="M{left + 12:.1f} {neck:.1f}H{right - 12:.1f}Q{right:.1f} {neck:.1f} {right:.1f} {neck + 14:.1f}'
+        f"L{65 + waist:.1f} {low:.1f}H{65 - waist:.1f}L{left:.1f} {neck + 14:.1f}Q{left:.1f} {neck:.1f} "
+        f'{left + 12:.1f} {neck:.1f}z" fill="{look.top}"/>'
     )
-    shadow = f'<path d="M{65 - waist:.1f} {hips - 7:.1f}h{2 * waist:.1f}v7h{-2 * waist:.1f}z" fill="{dark}"/>'
-    collar = ""
-    if not look.is_bust:
-        collar = f'<path d="M51 {neck - 1:.1f}q14 15 28 0z" fill="{look.skin}"/>'
-    return body + shadow + collar
+    belt = f'<path d="M{65 - waist:.1f} {hips - 6:.1f}h{2 * waist:.1f}v7h{-2 * waist:.1f}z" fill="{shade(look.top, -0.16)}"/>'
+    collar = "" if look.is_bust else f'<path d="M51 {neck - 1:.1f}q14 15 28 0z" fill="{look.skin}"/>'
+    return body + belt + collar
 
 
 def _legs(look: Look, hips: float, foot: float, sitting: bool) -> str:
@@ -178,7 +187,7 @@ def _legs(look: Look, hips: float, foot: float, sitting: bool) -> str:
             f'<path d="M{x:.1f} {hem - 8:.1f}V{foot - 4:.1f}" stroke="{look.skin}" stroke-width="11"/>' for x in (52, 78)
         )
         skirt = (
-            f'<path d="M38 {hips - 12:.1f}h54l14 {hem - hips + 8:.1f}q-41 12-82 0z" fill="{shade(look.top, -0.1)}"/>'
+            f'<path d="M36 {hips - 6:.1f}h58l12 {hem - hips + 4:.1f}q-41 12-82 0z" fill="{shade(look.top, -0.1)}"/>'
         )
         return skin + skirt + _shoes(51.0, 79.0, foot, shoe)
     legs = "".join(
@@ -195,10 +204,9 @@ def _shoes(left: float, right: float, foot: float, colour: str) -> str:
     )
 
 
-def _arms(look: Look, neck: float, *, back: bool) -> str:
-    """Draw both arms: before the torso where they hang, over it where they hold something."""
+def _arms(look: Look, neck: float, out: float) -> str:
     shoulder = neck + 14.0
-    out = 34.0 if look.age != "child" else 26.0
+    out -= 3.0
     reach = 50.0 if look.age != "child" else 36.0
     left, right = 65.0 - out, 65.0 + out
     poses = {
@@ -209,8 +217,6 @@ def _arms(look: Look, neck: float, *, back: bool) -> str:
         "walk": ((left - 12, shoulder + reach * 0.85), (right + 10, shoulder + reach * 0.75)),
     }
     ends = poses.get(look.pose, ((left - 6, shoulder + reach), (right + 6, shoulder + reach)))
-    if back == (look.pose == "hold"):
-        return ""
     sleeve = shade(look.top, -0.1)
     drawn = []
     for start, end in ((left, ends[0]), (right, ends[1])):

@@ -74,7 +74,11 @@ class IconSet:
     def with_tone(self, name: str, tone: int) -> str:
         """Return the icon's name in one of the five skin tones (0 to 4), or the name itself where it has none."""
         toned = f"{name}-{TONES[tone]}-skin-tone"
-        return toned if toned in self else name
+        if toned in self:
+            return toned
+        first, _, rest = name.partition("-")
+        toned = f"{first}-{TONES[tone]}-skin-tone-{rest}"
+        return toned if rest and toned in self else name
 
     def sprite(self, name: str, colour: str | None = None) -> Sprite:
         """Return an icon cut to its extents, in its own or another colour."""

@@ -91,6 +91,12 @@ def tint_markup(svg: str, goal: str, main_hue: float | None, mean_light: float) 
     return HEX.sub(replace, svg)
 
 
+def tint_clothes(svg: str, own: str, goal: str) -> str:
+    """Give the parts of a drawing whose colour is like ``own`` another colour."""
+    hue, light, _ = colorsys.rgb_to_hls(*parse_hex(own))
+    return tint_markup(svg, goal, hue, light)
+
+
 GLOWING = {
     "lantern": "#ffc766", "lamp": "#ffd98a", "campfire": "#ff9a3d", "fireplace": "#ff9a3d", "stove": "#ff9a3d",
     "kiln": "#ff8a3d", "street-lamp": "#ffdf9a", "string-lights": "#ffd98a", "firefly": "#fff08a",
