@@ -16,11 +16,11 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
     project = load_project(manifest, corpus)
     result = forecast(project, limit)
     console = Console(highlight=False)
-    console.print(_title(project, result), markup=False)
+    console.print(_title(project, result), markup=False, soft_wrap=True)
     console.print(_table(project, result))
     for line in _reasons(result):
-        console.print(line, markup=False)
-    console.print(_total(project, result), markup=False)
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(_total(project, result), markup=False, soft_wrap=True)
 
 
 def _title(project: Project, result: Forecast) -> str:

@@ -45,7 +45,9 @@ def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: 
         finally:
             lock.release()
     except (Drained, KeyboardInterrupt):
-        console.print(f"Stopped; nothing that was answered or rendered is lost. To go on: {again}", markup=False)
+        console.print(
+            f"Stopped; nothing that was answered or rendered is lost. To go on: {again}", markup=False, soft_wrap=True
+        )
         return INTERRUPTED
     _conclude(console, project, run, ledger, time.monotonic() - started, again)
     return 0
@@ -65,8 +67,7 @@ async def _execute(run: Run, console: Console) -> Ledger | None:
             draining.append(loop.create_task(run.drain()))
 
         draining: list[asyncio.Task[None]] = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_interrupt)
+        loop.add_signal_handler(signal.SIGINT, on_interrupt)
         return await run.execute()
 
 
@@ -77,6 +78,7 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
             f"Stopped after {run.until}, as asked: {told} in {project.corpus} ({seconds:.0f} s).\n"
             f"Read them: anyinstruct show {project.corpus}\nGo on:     {again}",
             markup=False,
+            soft_wrap=True,
         )
         return
     counts = ledger.counts
@@ -91,4 +93,4 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
     if drafts:
         lines.append(f"Drafts, to look at and not to train on: {', '.join(drafts)}")
     lines.append(f"Next: anyinstruct show {project.corpus}")
-    console.print("\n".join(lines), markup=False)
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
