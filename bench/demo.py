@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -87,7 +88,7 @@ def _stage_spans(corpus: Path) -> list[tuple[str, float, float]]:
             done.setdefault(stage, []).append((event["t"] - events[0]["t"], tally["done"]))
     spans = []
     for stage, marks in done.items():
-        busy = [moment for (moment, count), (_, next_count) in zip(marks, marks[1:], strict=False) if next_count > count]
+        busy = [moment for (moment, count), (_, then) in pairwise(marks) if then > count]
         if busy:
             spans.append((stage, busy[0], busy[-1] + POLL_SECONDS))
     return spans

@@ -72,7 +72,6 @@ class InstrumentEar:
         found = {str(name): float(value) for name, value in zip(self._forest.classes_, certain, strict=True)}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
-
     def hears_drums(self, mono: FloatArray) -> bool:
         """Tell whether the most drum-like frames of a mix (the highest 2 %) are drum-like enough.
 

@@ -73,7 +73,8 @@ def measure_key(mono: FloatArray) -> tuple[int, str]:
 
 def pitch_classes(mono: FloatArray) -> NDArray[np.float64]:
     """Harmonic pitch class profile (Gomez 2006), 12 values from C: every spectral peak up to 2.5 kHz votes for the
-    pitches whose first to fourth harmonic it may be; every frame counts alike."""
+    pitches whose first to fourth harmonic it may be; every frame counts alike.
+    """
     size = 8192
     magnitude = np.abs(librosa.stft(mono, n_fft=size, hop_length=2048))
     magnitude = magnitude / max(1e-9, float(magnitude.max()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.adapters.renderers.soundfont.casting import Cast, Role, Seat
 from pipeline.adapters.renderers.soundfont.form import plan_form
@@ -105,7 +105,7 @@ def _line(seat: Seat, index: int, instrument: Instrument, cast: Cast, desk: _Des
         case Role.COUNTER:
             return _counter(seat, desk)
         case Role.INNER:
-            return hold_voice(chords, _middle(instrument, 55), index)
+            return hold_voice(chords, *_reach(instrument, 55), index)
         case Role.COMP | Role.ARPEGGIO | Role.PAD:
             return _chordal(seat, instrument, desk)
         case Role.BASS:
@@ -124,12 +124,32 @@ def _bassline(seat: Seat, instrument: Instrument, desk: _Desk) -> str:
 
 
 def _counter(seat: Seat, desk: _Desk) -> list[Note]:
-    """A second melody instrument: in thirds with the first, or a slow line of chord tones."""
-    reading = desk.reading
-    singer = _singer(seat.instrument, reading, desk.vocabulary, desk.style, 2)
-    if desk.lead and reading.genre.style in PARALLEL_STYLES:
-        return write_parallel(desk.lead, desk.chords, singer)
-    return hold_voice(desk.chords, (singer.low + singer.high) // 2 - 3, 2)
+    """A second melody instrument: in thirds with the first, in styles of song and dance throughout.
+
+    Elsewhere it alternates: long chord tones under a statement, thirds under its answer.
+    """
+    singer = _singer(seat.instrument, desk.reading, desk.vocabulary, desk.style, 2)
+    held = hold_voice(desk.chords, *_reach(desk.vocabulary.instruments[seat.instrument], 64), 2)
+    if not desk.lead:
+        return held
+    parallel = write_parallel(desk.lead, desk.chords, singer)
+    if desk.reading.genre.style in PARALLEL_STYLES:
+        return parallel
+    steps = desk.form.metre.steps
+    answers = [(u.bar * steps, (u.bar + u.num_bars) * steps) for i, u in enumerate(desk.form.units) if i % 2 == 1]
+
+    def is_answer(note: Note) -> bool:
+        return any(start <= note.start < end for start, end in answers)
+
+    kept = [note for note in held if not is_answer(note)] + [note for note in parallel if is_answer(note)]
+    return _in_turn(kept)
+
+
+def _in_turn(notes: list[Note]) -> list[Note]:
+    """End each note where the next begins: one instrument, one note."""
+    ordered = sorted(notes, key=lambda note: note.start)
+    following = [note.start for note in ordered[1:]] + [float("inf")]
+    return [replace(n, length=min(n.length, end - n.start)) for n, end in zip(ordered, following, strict=True)]
 
 
 def _chordal(seat: Seat, instrument: Instrument, desk: _Desk) -> list[Note]:
@@ -161,6 +181,13 @@ def _middle(instrument: Instrument, wanted: int) -> int:
     """A place near ``wanted`` with room for a chord within the compass."""
     low, high = instrument.range
     return max(low + 5, min(high - 7, wanted))
+
+
+def _reach(instrument: Instrument, wanted: int) -> tuple[int, int]:
+    """The compass, narrowed to an octave and a half around ``wanted`` where it is wider."""
+    low, high = instrument.range
+    middle = max(low + 9, min(high - 9, wanted)) if high - low >= 18 else (low + high) // 2
+    return max(low, middle - 9), min(high, middle + 9)
 
 
 def _drone(instrument: Instrument, reading: Reading, form: Form) -> list[Note]:

@@ -83,8 +83,11 @@ def _seat_named(players: Sequence[str], vocabulary: Vocabulary) -> list[Seat]:
         left.remove(basses[0])
     singers = [p for p in left if by_name[p].does[0] == "l"] or [p for p in left if "l" in by_name[p].does]
     if singers:
-        seats.insert(0, Seat(Role.LEAD, singers[0]))
-        left.remove(singers[0])
+        # A harpsichord named before an oboe accompanies it: what holds its tone sings over what is plucked or struck.
+        held = [p for p in singers if by_name[p].sound == "sustained"]
+        lead = singers[0] if "c" not in by_name[singers[0]].does or not held else held[0]
+        seats.insert(0, Seat(Role.LEAD, lead))
+        left.remove(lead)
     for player in left:
         taken = {seat.role for seat in seats}
         seats.append(Seat(_best_role(by_name[player].does, taken), player))

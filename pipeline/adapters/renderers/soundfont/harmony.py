@@ -159,11 +159,13 @@ def _power(chord: Chord, centre: int) -> tuple[int, ...]:
     return (root, root + 7, root + 12)
 
 
-def hold_voice(spans: Sequence[Span], centre: int, index: int) -> list[Note]:
-    """One inner voice of the chords, held as long as each lasts."""
+def hold_voice(spans: Sequence[Span], low: int, high: int, index: int) -> list[Note]:
+    """One inner voice of the chords, held as long as each lasts, within a compass of MIDI notes."""
     notes: list[Note] = []
     before: tuple[int, ...] | None = None
     for span in spans:
-        before = lead_voices(span.chord, before, centre, 3)
-        notes.append(Note(span.start, span.end - span.start - 0.15, before[index % len(before)], 0.68))
+        before = lead_voices(span.chord, before, (low + high) // 2, 3)
+        pitch = before[index % len(before)]
+        pitch += 12 * -(-max(0, low - pitch) // 12) - 12 * -(-max(0, pitch - high) // 12)
+        notes.append(Note(span.start, span.end - span.start - 0.15, pitch, 0.68))
     return notes

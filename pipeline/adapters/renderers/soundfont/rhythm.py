@@ -179,7 +179,7 @@ def _fit_groove(groove: Mapping[str, str], waltz: Mapping[str, str] | None, metr
     tick = next((v for v in ("hat", "ride", "shaker", "guiro", "triangle") if v in groove), None)
     num = len(metre.groups)
     is_high = [
-        metre.name == "3/4" and i > 0 or metre.name != "3/4" and i % 2 == 1 or (i == num - 1 and num > 2)
+        (metre.name == "3/4" and i > 0) or (metre.name != "3/4" and i % 2 == 1) or (i == num - 1 and num > 2)
         for i in range(num)
     ]
     voices = {

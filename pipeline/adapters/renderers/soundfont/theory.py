@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 NOTE_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -151,7 +151,7 @@ def lead_voices(chord: Chord, before: Sequence[int] | None, centre: int, num_voi
     best: tuple[float, tuple[int, ...]] | None = None
     for octaves in product((-12, 0, 12), repeat=num_voices):
         pitches = tuple(sorted(nearest_pitch(t, centre) + o for t, o in zip(tones, octaves, strict=True)))
-        if any(b - a < 2 for a, b in zip(pitches, pitches[1:], strict=False)):
+        if any(b - a < 2 for a, b in pairwise(pitches)):
             continue
         spread = max(0, pitches[-1] - pitches[0] - 14)
         drift = abs(sum(pitches) / num_voices - centre)

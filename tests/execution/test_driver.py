@@ -1,0 +1,82 @@
+"""The driver's own part of a run, with its workers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.lock import CorpusLock
+from pipeline.contracts.chat import ChatRequest
+from pipeline.execution.driver import Run, Silence
+from pipeline.execution.project import load_project
+from pipeline.execution.shard_work import ShardWork
+from pipeline.work import topics
+from pipeline.work.context import Writing
+from pipeline.work.topics import write_topics
+from tests.support.endpoint import fit
+from tests.support.projects import describe, write_manifest
+from tests.support.stages import ScriptedChat, damage_column, read_book
+
+
+def say(request: ChatRequest) -> str:
+    return json.dumps(fit(dict(request.json_schema), Random(request.key())))
+
+
+@dataclass
+class Here:
+    """Stands in for the cluster."""
+
+    work: ShardWork
+    chat: ScriptedChat
+
+    async def write_topics(self) -> None:
+        project = self.work.project
+        writing = Writing(project.manifest, read_book(), project.price, self.chat, Silence(), asyncio.Semaphore(2))
+        await write_topics(self.work.topic_orders(), self.work.folder.topics(), writing)
+
+
+def run_topics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, ScriptedChat]:
+    generate = {"meta_topics": ["night-markets", "moving-house"], "per_meta_topic": 3, "per_call": 3}
+    path = write_manifest(folder, describe("http://127.0.0.1:9/v1", topics={"generate": generate}))
+    lock = CorpusLock.acquire(folder / "corpus" / "work")
+    try:
+        run = Run(load_project(path, folder / "corpus"), lock, until="topics")
+        chat = ScriptedChat(say)
+        here = Here(ShardWork(run.project, lock.epoch, Silence()), chat)
+        monkeypatch.setattr(run, "_at_work", lambda: here)
+        assert asyncio.run(run.execute()) is None
+        return run, chat
+    finally:
+        lock.release()
+
+
+def read_topics(folder: Path) -> dict[str, list[str]]:
+    store = CorpusFolder(folder / "corpus").topics()
+    return {row["record_id"]: row["topics"] for row in store.rows(topics.STAGE)}
+
+
+def test_topics_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, chat = run_topics(tmp_path, monkeypatch)
+    assert len(chat.requests) == 2
+    assert run.tally.state == "done"
+    made = read_topics(tmp_path)
+    assert {name: len(listed) for name, listed in made.items()} == {"night-markets": 3, "moving-house": 3}
+    _, again = run_topics(tmp_path, monkeypatch)
+    assert again.requests == []
+
+
+def test_damaged_topics_are_made_again_from_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were they passed over, their dialogues would silently leave the corpus."""
+    run_topics(tmp_path, monkeypatch)
+    made = read_topics(tmp_path)
+    [path] = (tmp_path / "corpus" / "work" / "topics").glob("*.parquet")
+    damage_column(path, "usd")
+    _, chat = run_topics(tmp_path, monkeypatch)
+    assert chat.requests == []
+    assert read_topics(tmp_path) == made
