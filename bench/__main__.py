@@ -12,7 +12,7 @@ def main() -> int:
     """Run each in a process of its own, so that none inherits another's memory."""
     codes = {name: subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode for name in NAMES}
     missed = [name for name, code in codes.items() if code]
-    print(f"{len(NAMES) - len(missed)} of {len(NAMES)} measurements met their goals; missed: {', '.join(missed) or 'none'}")
+    print(f"{len(NAMES) - len(missed)} of {len(NAMES)} goals met; missed: {', '.join(missed) or 'none'}")
     return 1 if missed else 0
 
 

@@ -73,7 +73,7 @@ def _watch(run: subprocess.Popen[bytes]) -> int:
 
 def _children(family: psutil.Process) -> list[psutil.Process]:
     try:
-        return family.children(recursive=True)
+        return list(family.children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 

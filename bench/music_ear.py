@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import librosa
 import numpy as np
+import pretty_midi
 import soundfile
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesClassifier
 
 from bench.music_measures import RATE, FloatArray, to_mono
 from pipeline.adapters.renderers.soundfont.sounding import Synthesiser, bundled_soundfont
@@ -28,6 +28,8 @@ DRUMS = "drums or percussion"
 HOP = 512
 SLOT = 24
 """Frames from one reference note to the next: 0.56 s."""
+DRUM_SOURCES = ((0, 35, 81, True), (25, 35, 81, True), (40, 35, 59, True), (116, 40, 56, False))
+"""Program, lowest and highest key, and whether it is a kit: standard, TR-808 and brush kits, and the taiko."""
 DRUM_THRESHOLD = 0.06
 LOUD = 0.05
 """Frames under this share of the loudest are not asked: they hold reverberation and rests."""
@@ -59,7 +61,9 @@ class InstrumentEar:
             found = _reference(synthesiser, program, low, high, is_drum)
             rows.append(found)
             names += [DRUMS] * len(found)
-        self._forest = ExtraTreesClassifier(
+        # scikit-learn has no types of its own; it comes with librosa.
+        ensemble = importlib.import_module("sklearn.ensemble")
+        self._forest = ensemble.ExtraTreesClassifier(
             150, min_samples_leaf=3, max_features=0.3, class_weight="balanced", random_state=0, n_jobs=2
         )
         self._forest.fit(np.concatenate(rows), names)
@@ -90,7 +94,7 @@ def decode(render: Render) -> FloatArray:
 
 
 def _frames(mono: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Features (frames, 120) and level (frames,): 60 mel bands over their mean, and their change over 0.1 s and 0.2 s."""
+    """Features (frames, 80) and level (frames,): 60 mel bands over their mean, and the change of 20 within 0.2 s."""
     mel = librosa.feature.melspectrogram(y=mono, sr=RATE, n_fft=2048, hop_length=HOP, n_mels=60, fmin=40, fmax=10_000)
     level = np.sqrt(mel.sum(axis=0))
     bands = 10 * np.log10(mel + 1e-5 * mel.max(axis=0, keepdims=True) + 1e-12)
@@ -104,7 +108,6 @@ def _frames(mono: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _reference(synthesiser: Synthesiser, program: int, low: int, high: int, is_drum: bool) -> FloatArray:
     """Frames of notes a whole tone apart, long and short, and of triads between them; drums stroke by stroke."""
-    pretty_midi = importlib.import_module("pretty_midi")
     part = pretty_midi.Instrument(program=program, is_drum=is_drum)
     step = 1 if is_drum else 2
     seconds = SLOT * HOP / RATE

@@ -100,7 +100,7 @@ class TracePrinter:
         outcome = call.outcome
         if outcome is None:
             self._say("no answer: the run ended while the call was in flight, which counts as spent", 5)
-        elif outcome["event"] == "failure":
+        elif outcome["event"] != "answer":
             self._say(f"failed: {outcome['code']}: {outcome['message']}", 5)
         else:
             usage = Usage.model_validate(outcome["usage"])

@@ -72,7 +72,8 @@ class Asker:
                 sent[entry["key"]] += 1
             else:
                 came[entry["key"]] += 1
-                self._outcomes[entry["key"]] = entry
+                if entry["event"] != "refused":
+                    self._outcomes[entry["key"]] = entry
         # By count and not by key: a call that was lost stays lost when the same question is answered later.
         self.num_lost = (sent - came).total()
 
@@ -95,10 +96,13 @@ class Asker:
         outcome: dict[str, Any]
         try:
             answer = await self.chat.complete(request)
-        except EndpointError:
+        except EndpointError as exc:
+            # Nothing was answered and nothing spent: the question is asked again once the endpoint is mended.
+            self.journal.append({"event": "refused", **about, "code": "endpoint", "message": str(exc)})
             raise
         except ChatFailure as exc:
             outcome = {"event": "failure", **about, "code": exc.code, "message": str(exc)}
+            self.watch.note("answer", usd=0.0, tokens=0)
         else:
             outcome = {"event": "answer", **about, **answer.model_dump(mode="json")}
             self.watch.note("answer", usd=cost(answer.usage, self.price), tokens=answer.usage.completion_tokens)

@@ -144,8 +144,10 @@ def test_an_endpoint_that_refuses_everything_is_no_outcome_of_a_record(tmp_path:
     chat = ScriptedChat([EndpointError("the key is wrong"), "now it works"])
     with pytest.raises(EndpointError, match="key is wrong"):
         asyncio.run(asker(tmp_path, chat).ask(request()))
-    assert [entry["event"] for entry in journalled(tmp_path)] == ["intent"]
-    assert asyncio.run(asker(tmp_path, chat, epoch=2).ask(request())).text == "now it works"
+    assert [entry["event"] for entry in journalled(tmp_path)] == ["intent", "refused"]
+    again = asker(tmp_path, chat, epoch=2)
+    assert again.num_lost == 0
+    assert asyncio.run(again.ask(request())).text == "now it works"
 
 
 def test_a_draining_run_stops_before_the_call_and_still_replays(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_a_call_is_told_before_and_an_answer_with_its_cost(tmp_path: Path) -> No
         asyncio.run(one.ask(request("other")))
     asyncio.run(one.ask(request()))
     assert watch.of("call") == [{"record": "r", "purpose": "scenario"}, {"record": "other", "purpose": "scenario"}]
-    assert watch.of("answer") == [{"usd": pytest.approx(USD), "tokens": 100}]
+    assert watch.of("answer") == [{"usd": pytest.approx(USD), "tokens": 100}, {"usd": 0.0, "tokens": 0}]
 
 
 def test_text_that_cannot_be_stored_is_mended_before_anybody_sees_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.adapters.renderers.soundfont.melody import Singer, fitting_density
 from pipeline.adapters.renderers.soundfont.reading import Reading
 from pipeline.adapters.renderers.soundfont.rhythm import fit_pattern, write_bass, write_groove, write_hands
 from pipeline.adapters.renderers.soundfont.score import Form, Note, Part
-from pipeline.adapters.renderers.soundfont.theory import nearest_pitch
+from pipeline.adapters.renderers.soundfont.theory import Key, nearest_pitch
 from pipeline.adapters.renderers.soundfont.vocabulary import Instrument, Style, Vocabulary
 from pipeline.values.ids import derive_random
 from pipeline.values.units import Seconds
@@ -111,7 +111,7 @@ def _line(seat: Seat, index: int, instrument: Instrument, cast: Cast, desk: _Des
         case Role.BASS:
             pattern = fit_pattern(desk.vocabulary.bass[_bassline(seat, instrument, desk)], form.metre, "bass")
             low, high = instrument.range if instrument.does.startswith("b") else (max(36, instrument.range[0] - 12), 60)
-            return write_bass(chords, pattern, form.metre, low, high, reading.scale, reading.tonic)
+            return write_bass(chords, pattern, form.metre, (low, high), Key(reading.scale, reading.tonic))
         case Role.DRONE:
             return _drone(instrument, reading, form)
 

@@ -58,7 +58,7 @@ class Singer:
 
 
 def fitting_density(style: Style, beat_rate: float, energy: float) -> float:
-    """Notes a beat: the style's, more for lively moods, within what the ear can follow at ``beat_rate`` beats a second."""
+    """Notes a beat: the style's, more for lively moods, within what the ear follows at ``beat_rate`` beats a second."""
     wanted = style.density * (1 + 0.25 * energy)
     least = SPARSE_RATE if style.density < 0.9 else MIN_RATE
     return max(least / beat_rate, min(MAX_RATE / beat_rate, wanted))
@@ -68,14 +68,13 @@ def write_melody(form: Form, spans: Sequence[Span], singer: Singer, rng: Random)
     """Sing the form: every unit states its theme's motif, the last one closes on the tonic."""
     motifs: dict[str, Motif] = {}
     notes: list[Note] = []
-    for index, unit in enumerate(form.units):
+    for unit in form.units:
         key = f"{unit.theme}{unit.num_bars}"
         if key not in motifs:
             motifs[key] = _invent(unit, form.metre, singer, rng)
-        is_last = index == len(form.units) - 1
         lift = 0 if unit.theme == form.units[0].theme else 2
         before = notes[-1].pitch if notes else None
-        notes += _sing(motifs[key], unit, form, spans, singer, lift, before, is_last)
+        notes += _sing(motifs[key], unit, _Stage(form, spans, singer), lift, before)
     return _close(notes, form, singer)
 
 
@@ -162,17 +161,18 @@ def _contour(num_notes: int, leap: float, rng: Random) -> tuple[int, ...]:
     return tuple(contour)
 
 
-def _sing(
-    motif: Motif,
-    unit: Unit,
-    form: Form,
-    spans: Sequence[Span],
-    singer: Singer,
-    lift: int,
-    before: int | None,
-    is_last: bool,
-) -> list[Note]:
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Where a motif is sung: the form, its chords and who sings."""
+
+    form: Form
+    spans: Sequence[Span]
+    singer: Singer
+
+
+def _sing(motif: Motif, unit: Unit, stage: _Stage, lift: int, before: int | None) -> list[Note]:
     """Put a motif over a unit's chords; a primed unit ends its contour a step lower, as an answer."""
+    form, spans, singer = stage.form, stage.spans, stage.singer
     origin = unit.bar * form.metre.steps
     notes: list[Note] = []
     previous = before
@@ -201,7 +201,7 @@ def _is_middle(step: int, metre: Metre) -> bool:
 def _choose_pitch(
     wish: int, is_strong: bool, previous: int | None, spans: Sequence[Span], step: float, singer: Singer
 ) -> int:
-    """The scale tone nearest to the wish: a chord tone where the beat is strong, and no wild leap from the note before."""
+    """The scale tone nearest to the wish: a chord tone where the beat is strong, and no wild leap before it."""
     chord = chord_at(spans, step)
     best: tuple[float, int] | None = None
     for degree in range(wish - 3, wish + 4):

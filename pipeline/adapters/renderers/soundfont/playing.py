@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
+
+import pretty_midi
 
 from pipeline.adapters.renderers.soundfont.arranging import Score
 from pipeline.adapters.renderers.soundfont.reading import Reading
@@ -15,7 +17,7 @@ from pipeline.values.ids import derive_random
 from pipeline.values.units import Seconds
 
 TIMING_SPREAD: Seconds = 0.006
-"""Standard deviation of onsets; trained ensembles spread by roughly 10 to 30 ms, which sounds late on synthetic attacks."""
+"""Standard deviation of onsets. Trained ensembles spread by some 10 to 30 ms, which sounds late on sampled attacks."""
 VELOCITY_SPREAD = 0.035
 RELEASE: Seconds = 0.35
 """Held notes end this much before the piece, so that their release is heard before the fade."""
@@ -24,15 +26,14 @@ MIN_LENGTH: Seconds = 0.06
 
 def play(score: Score, reading: Reading, duration: Seconds, seed: int) -> Any:
     """Return a ``pretty_midi.PrettyMIDI`` with one instrument a part, in the score's order."""
-    pretty_midi = importlib.import_module("pretty_midi")
     form = score.form
     midi = pretty_midi.PrettyMIDI(initial_tempo=form.bpm)
-    clock = tempo_clock(form, reading.genre.swing)
+    player = _Player(tempo_clock(form, reading.genre.swing), reading, form, duration)
     for index, part in enumerate(score.parts):
         rng = derive_random(seed, "music", f"touch {index}")
         instrument = pretty_midi.Instrument(program=part.program, is_drum=part.is_drums, name=part.name)
         for note in part.notes:
-            start, end, velocity = _touch(note, part, clock, reading, form, duration, rng)
+            start, end, velocity = _touch(note, part, player, rng)
             if start < duration - 0.1:
                 instrument.notes.append(pretty_midi.Note(velocity=velocity, pitch=note.pitch, start=start, end=end))
         instrument.notes = _without_collisions(instrument.notes)
@@ -67,22 +68,25 @@ def _swing(step: float, swing: float) -> float:
     return beat * 4 + warped
 
 
-def _touch(
-    note: Note,
-    part: Part,
-    clock: Callable[[float], Seconds],
-    reading: Reading,
-    form: Form,
-    duration: Seconds,
-    rng: Random,
-) -> tuple[Seconds, Seconds, int]:
+@dataclass(frozen=True, slots=True)
+class _Player:
+    """What touch depends on beside the note."""
+
+    clock: Callable[[float], Seconds]
+    reading: Reading
+    form: Form
+    duration: Seconds
+
+
+def _touch(note: Note, part: Part, player: _Player, rng: Random) -> tuple[Seconds, Seconds, int]:
     """Start, end and velocity (1 to 127) of one note as played."""
+    clock, reading, duration = player.clock, player.reading, player.duration
     is_mechanical = reading.genre.mechanical or reading.genre.kit in (24, 25)
     spread = 0.0 if is_mechanical else TIMING_SPREAD * (0.5 if part.role == "drums" else 1.0)
     shift = max(-2.2 * spread, min(2.2 * spread, rng.gauss(0.0, spread)))
     start = max(0.0, clock(note.start) + shift)
     end = min(duration - RELEASE if duration > 2 * RELEASE else duration, clock(note.start + note.length))
-    place = note.start / max(1.0, float(form.end_step))
+    place = note.start / max(1.0, float(player.form.end_step))
     force = note.force * arc(place, reading.growth) * (0.86 + 0.14 * reading.loudness)
     force += rng.gauss(0.0, VELOCITY_SPREAD) if not is_mechanical else 0.0
     return start, max(start + MIN_LENGTH, end), max(18, min(124, round(127 * force)))

@@ -27,7 +27,8 @@ DEFAULT_GENRES = ("folk", "romantic", "pop", "orchestral", "jazz", "classical", 
 TOKEN = re.compile(r"[^\W_](?:[\w&/#]*[^\W_]|#)?|&|[,;:.](?=\s|$)")
 NUMBER = r"\d{1,12}(?:\.\d{1,6})?"
 BPM = re.compile(
-    rf"(?<![\w.])(?P<low>{NUMBER})(?:\s*(?:-|–|—|to|and)\s*(?P<high>{NUMBER}))?\s*-?\s*(?:bpm|b\.p\.m|beats (?:per|a) minute)",
+    rf"(?<![\w.])(?P<low>{NUMBER})(?:\s*(?:-|–|—|to|and)\s*(?P<high>{NUMBER}))?\s*-?\s*"
+    r"(?:bpm|b\.p\.m|beats (?:per|a) minute)",
     re.IGNORECASE,
 )
 MARK = re.compile(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import math
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import soundfile
 
 from pipeline.adapters.renderers.soundfont.arranging import Score, arrange
 from pipeline.adapters.renderers.soundfont.casting import Cast, cast_players
@@ -51,7 +51,6 @@ class SoundfontRenderer:
         self._vocabulary: Vocabulary = load_vocabulary()
         path = bundled_soundfont() if options.soundfont is None else Path(options.soundfont)
         self._synthesiser = Synthesiser(path, options.sample_rate)
-        self._soundfile: Any = importlib.import_module("soundfile")
 
     @property
     def sample_rate(self) -> Hertz:
@@ -117,7 +116,7 @@ class SoundfontRenderer:
         """Encode as 16-bit FLAC or WAV."""
         buffer = io.BytesIO()
         extension = self._options.format
-        self._soundfile.write(
+        soundfile.write(
             buffer, samples, self._options.sample_rate, format=extension.upper(), subtype=SUBTYPES[extension]
         )
         return buffer.getvalue()

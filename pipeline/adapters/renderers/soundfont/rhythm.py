@@ -8,7 +8,7 @@ from random import Random
 from pipeline.adapters.renderers.soundfont.harmony import Span
 from pipeline.adapters.renderers.soundfont.metre import Metre
 from pipeline.adapters.renderers.soundfont.score import Form, Note
-from pipeline.adapters.renderers.soundfont.theory import SCALES, Chord, nearest_pitch
+from pipeline.adapters.renderers.soundfont.theory import SCALES, Chord, Key, nearest_pitch
 
 # General MIDI Level 1 percussion keys.
 KEYS = {
@@ -57,11 +57,10 @@ def _odd_cells(kind: str) -> dict[int, str]:
     return {4: "r---", 6: "f-----"} if kind == "bass" else {4: "..x-", 6: "..x-x-"}
 
 
-def write_bass(
-    spans: Sequence[Span], pattern: str, metre: Metre, low: int, high: int, scale: str, tonic: int
-) -> list[Note]:
+def write_bass(spans: Sequence[Span], pattern: str, metre: Metre, compass: tuple[int, int], key: Key) -> list[Note]:
     """Play a bass pattern under the chords; the last root is held."""
     notes: list[Note] = []
+    low, high = compass
     last = None
     for index, span in enumerate(spans):
         root = _root(span.chord, low, high, last)
@@ -69,7 +68,7 @@ def write_bass(
             notes.append(Note(span.start, span.end - span.start, root, 0.8))
             break
         following = _root(spans[index + 1].chord, low, high, root)
-        notes += _bass_span(span, root, following, pattern, metre, scale, tonic)
+        notes += _bass_span(span, root, following, pattern, metre, key)
         last = root
     return [note for note in notes if note.pitch >= 21]
 
@@ -84,7 +83,7 @@ def _root(chord: Chord, low: int, high: int, last: int | None) -> int:
     return root if root >= low else root + 12
 
 
-def _bass_span(span: Span, root: int, following: int, pattern: str, metre: Metre, scale: str, tonic: int) -> list[Note]:
+def _bass_span(span: Span, root: int, following: int, pattern: str, metre: Metre, key: Key) -> list[Note]:
     """Notes of one chord; walking steps move through the scale towards the next root."""
     fifth = root + (span.chord.fifth - root) % 12
     third = root + (span.chord.third - root) % 12
@@ -104,7 +103,7 @@ def _bass_span(span: Span, root: int, following: int, pattern: str, metre: Metre
         left = int((span.end - step - 1) // max(1, length))
         # The first stroke under a chord is its root, wherever in the pattern the chord enters.
         is_first = not notes and sign != "w"
-        pitch = _walk(walked, left, root, following, span.chord, scale, tonic) if sign == "w" else tones[sign]
+        pitch = _walk(walked, left, root, following, span.chord, key) if sign == "w" else tones[sign]
         pitch = root if is_first else pitch
         walked += sign == "w"
         notes.append(Note(step, max(0.8, length - 0.25), pitch, 0.74 + 0.04 * metre.weight(place)))
@@ -112,12 +111,12 @@ def _bass_span(span: Span, root: int, following: int, pattern: str, metre: Metre
     return notes
 
 
-def _walk(index: int, left: int, root: int, following: int, chord: Chord, scale: str, tonic: int) -> int:
+def _walk(index: int, left: int, root: int, following: int, chord: Chord, key: Key) -> int:
     """Walking bass: root first, then chord and scale tones, a neighbour of the next root last."""
     if index == 0:
         return root
     if left == 0:
-        return following + (2 if (following + 2 - tonic) % 12 in SCALES[scale] and following < root + 3 else -1)
+        return following + (2 if (following + 2 - key.tonic) % 12 in SCALES[key.scale] and following < root + 3 else -1)
     upwards = [p for p in range(root + 1, root + 13) if p % 12 in chord.tones]
     return upwards[(index - 1) % len(upwards)] if upwards else root
 
@@ -178,10 +177,10 @@ def _fit_groove(groove: Mapping[str, str], waltz: Mapping[str, str] | None, metr
     high = next((v for v in ("snare", "rim", "clap", "conga") if v in groove), "rim")
     tick = next((v for v in ("hat", "ride", "shaker", "guiro", "triangle") if v in groove), None)
     num = len(metre.groups)
-    is_high = [
-        (metre.name == "3/4" and i > 0) or (metre.name != "3/4" and i % 2 == 1) or (i == num - 1 and num > 2)
-        for i in range(num)
-    ]
+    if metre.name == "3/4":
+        is_high = [place > 0 for place in range(num)]
+    else:
+        is_high = [place % 2 == 1 or (place == num - 1 and num > 2) for place in range(num)]
     voices = {
         low: "".join(("." if h else "X") + "." * (size - 1) for h, size in zip(is_high, metre.groups, strict=True)),
         high: "".join(("x" if h else ".") + "." * (size - 1) for h, size in zip(is_high, metre.groups, strict=True)),

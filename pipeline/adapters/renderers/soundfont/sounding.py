@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tinysoundfont
 from numpy.typing import NDArray
 
 from pipeline.values.errors import RenderError
@@ -29,6 +29,7 @@ PEAK = 10 ** (-1 / 20)
 LIMIT_CREST = 10 ** (15 / 20)
 """Peaks over 15 dB above the mean are eased, so that one drum stroke does not make a piece quiet."""
 FLUSH: Seconds = 0.1
+FRAME_BYTES = 8
 BLOCK = 64
 """Frames between which events are placed: 2 ms at 32 kHz, the block in which the synthesiser itself works."""
 
@@ -69,7 +70,6 @@ class Synthesiser:
         """
         if not path.is_file():
             raise RenderError(f"there is no soundfont at {path}; leave the option soundfont out to use the bundled one")
-        tinysoundfont = importlib.import_module("tinysoundfont")
         self.sample_rate = sample_rate
         self._synth = tinysoundfont.Synth(gain=-6.0, samplerate=sample_rate)
         try:
@@ -84,20 +84,19 @@ class Synthesiser:
         self._synth.generate_simple(round(FLUSH * self.sample_rate))
         channel = 9 if instrument.is_drum else 0
         self._select(channel, instrument.program, instrument.is_drum)
-        out = np.zeros((num_frames, 2), dtype=np.float32)
-        view = memoryview(out).cast("B")
+        view = memoryview(bytearray(num_frames * FRAME_BYTES))
         at = 0
         for frame, is_on, pitch, velocity in self._events(instrument, num_frames):
             if frame > at:
-                self._synth.generate_simple(frame - at, buffer=view[at * 8 : frame * 8])
+                self._synth.generate_simple(frame - at, buffer=view[at * FRAME_BYTES : frame * FRAME_BYTES])
                 at = frame
             if is_on:
                 self._synth.noteon(channel, pitch, velocity)
             else:
                 self._synth.noteoff(channel, pitch)
         if at < num_frames:
-            self._synth.generate_simple(num_frames - at, buffer=view[at * 8 :])
-        return out
+            self._synth.generate_simple(num_frames - at, buffer=view[at * FRAME_BYTES :])
+        return np.frombuffer(view, dtype=np.float32).reshape(num_frames, 2)
 
     def _select(self, channel: int, program: int, is_drum: bool) -> None:
         """Choose a preset; a kit or program that a foreign soundfont lacks falls back to its first."""
@@ -203,7 +202,7 @@ def _room_answer(room: Room, num_frames: int, sample_rate: Hertz) -> tuple[int, 
         if room.echo > 0 and at < length:
             tail[repeat % 2, at] += room.echo**repeat
     size = _smooth_size(num_frames + length)
-    return size, np.fft.rfft(tail.astype(np.float32), size)
+    return size, np.fft.rfft(tail.astype(np.float32), size).astype(np.complex64)
 
 
 def _smooth_size(least: int) -> int:
@@ -233,7 +232,7 @@ def _finish(mix: FloatArray, sample_rate: Hertz) -> FloatArray:
         mix[-fade_out:] *= (0.5 + 0.5 * np.cos(np.linspace(0, np.pi, fade_out)))[:, None].astype(np.float32)
     fade_in = min(num_frames // 10, round(0.003 * sample_rate))
     mix[:fade_in] *= np.linspace(0, 1, fade_in, dtype=np.float32)[:, None]
-    return (mix * (PEAK / np.abs(mix).max())).astype(np.float32)
+    return np.asarray(mix * (PEAK / np.abs(mix).max()), dtype=np.float32)
 
 
 def _limit(mix: FloatArray, ceiling: float, sample_rate: Hertz) -> FloatArray:
@@ -247,4 +246,4 @@ def _limit(mix: FloatArray, ceiling: float, sample_rate: Hertz) -> FloatArray:
     gain = np.minimum(1.0, ceiling / np.maximum(around, 1e-9))
     places = (np.arange(num_blocks) + 0.5) * window
     smooth = np.interp(np.arange(len(peak)), places, gain)
-    return (mix * smooth[:, None]).astype(np.float32)
+    return np.asarray(mix * smooth[:, None], dtype=np.float32)

@@ -50,6 +50,14 @@ ADDED = {"": (), "6": (9,), "7": (10,), "9": (10, 14)}
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A scale of :data:`SCALES` on a tonic (pitch class, 0 is C)."""
+
+    scale: str
+    tonic: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chord:
     """A chord in a key.
 
