@@ -122,4 +122,4 @@ def _reference(synthesiser: Synthesiser, program: int, low: int, high: int, is_d
             )
     stem = synthesiser.render_stem(part, SLOT * HOP * len(pitches)).mean(axis=1)
     features, level = _frames(stem)
-    return features[level > LOUD * level.max()]
+    return np.asarray(features[level > LOUD * level.max()])

@@ -72,7 +72,9 @@ def measure_key(mono: FloatArray) -> tuple[int, str]:
 
 
 def pitch_classes(mono: FloatArray) -> NDArray[np.float64]:
-    """Harmonic pitch class profile (Gomez 2006), 12 values from C: every spectral peak up to 2.5 kHz votes for the
+    """Harmonic pitch class profile (Gomez 2006), 12 values from C.
+
+    Every spectral peak up to 2.5 kHz votes for the
     pitches whose first to fourth harmonic it may be; every frame counts alike.
     """
     size = 8192

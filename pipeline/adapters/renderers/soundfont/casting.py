@@ -63,7 +63,7 @@ def cast_players(reading: Reading, vocabulary: Vocabulary, rng: Random) -> Cast:
     if not (reading.is_solo and seats) and not is_percussion_only:
         seats = _fill(seats, reading, vocabulary, rng)
     seats = _support(seats, vocabulary)
-    allowed = [seat for seat in seats if seat.instrument not in reading.refused]
+    allowed = [seat for seat in seats if not _is_refused(seat.instrument, reading, vocabulary)]
     if not allowed and groove == "none" and not percussion:
         allowed = seats or [Seat(Role.LEAD, "piano"), Seat(Role.COMP, "piano")]
     return Cast(tuple(allowed[:MAX_SEATS]), groove, kit, percussion)
@@ -121,7 +121,7 @@ def _fill(seats: list[Seat], reading: Reading, vocabulary: Vocabulary, rng: Rand
     added = list(seats)
 
     def add(role: Role, names: Sequence[str]) -> None:
-        choices = [n for n in names if n not in reading.refused]
+        choices = [n for n in names if not _is_refused(n, reading, vocabulary)]
         if choices and role not in taken:
             fresh = [n for n in choices if n not in present] or choices
             added.append(Seat(role, fresh[0] if not seats or rng.random() < 0.7 else rng.choice(fresh)))
@@ -139,6 +139,14 @@ def _fill(seats: list[Seat], reading: Reading, vocabulary: Vocabulary, rng: Rand
     if genre.drone is not None and not (present - {genre.drone} and reading.is_closed):
         add(Role.DRONE, [genre.drone])
     return sorted(added, key=lambda seat: list(Role).index(seat.role))
+
+
+def _is_refused(name: str, reading: Reading, vocabulary: Vocabulary) -> bool:
+    """Tell whether an instrument is refused by name, or added by a genre though its family is refused."""
+    by_name, groups = vocabulary.instruments, vocabulary.groups
+    members = [n for word in reading.refused for n in (groups[word].does if word in groups else (word,))]
+    families = {by_name[member].family for member in members if member in by_name}
+    return name in members or (name not in reading.players and by_name[name].family in families)
 
 
 def _fitting_leads(leads: Sequence[str], present: set[str], has_named: bool) -> Sequence[str]:

@@ -45,10 +45,7 @@ KEY = re.compile(
 BARE_KEY = re.compile(rf"\b(?:key of|in)\s+(?P<letter>[A-G]){ACCIDENTAL}(?=[\s,.;]|$)")
 MODE_NAMES = {"maj": "major", "min": "minor", "ionian": "major", "aeolian": "minor", "locrian": "phrygian"}
 MODE_NAMES |= {"natural minor": "minor", "melodic minor": "harmonic minor"}
-LONE_MODE = re.compile(
-    rf"\b(?P<mode>{MODES}|blues scale|whole[\s-]tone|hijaz|double harmonic)\b(?:[\s-](?P<what>key|mode|scale|tonality))?"
-)
-NAMED_MODES = frozenset({"dorian", "phrygian", "lydian", "mixolydian", "hijaz", "double harmonic", "whole tone"})
+LONE_MODE = re.compile(rf"\b(?P<mode>{MODES}|blues scale|whole[\s-]tone|hijaz|double harmonic)\b")
 
 
 @dataclass(frozen=True, slots=True)

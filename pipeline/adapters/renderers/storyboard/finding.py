@@ -50,7 +50,9 @@ class Finder:
             if kind is None or name not in icons or any(word in name for word in UNFIT):
                 continue
             thing = Thing(picture=name, kind=kind[0], at=kind[1], size=kind[2])
-            self._take(thing, entry["label"].casefold(), [*entry.get("tags", ()), *more.get(entry["emoji"], ())])
+            # A keyword counts where both lists have it: each alone is full of associations (dark: sunglasses).
+            agreed = set(entry.get("tags", ())) & set(more.get(entry["emoji"], ()))
+            self._take(thing, entry["label"].casefold(), sorted(agreed))
 
     def _take(self, thing: Thing, label: str, keywords: list[str]) -> None:
         self._things.append(thing)

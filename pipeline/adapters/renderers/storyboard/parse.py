@@ -24,6 +24,7 @@ PLACING = ("on", "in", "under", "over", "behind", "front", "beside", "riding")
 TAKING = ("holding", "wearing", "with")
 DOERS = ("animal", "bird", "creature", "insect", "fish")
 # A verb or an adverb is no noun, whatever stands after it.
+MAKER = re.compile(r"(ers?|ors?|ists?|smiths?|wrights?)$")
 NOT_NOUN = re.compile(r"(ly|ed|ing|ous|ful|less|ish|est|ier)$")
 
 
@@ -35,6 +36,7 @@ class Subject:
         relation: How it is placed towards ``to``, an index into the subjects; `held`, `worn` and `with` say what
             another one has.
         certain: False for a guess: an unknown noun, or the first half of a compound.
+        half: The first half of a compound.
     """
 
     word: str
@@ -51,6 +53,7 @@ class Subject:
     to: int | None = None
     depth: str = ""
     certain: bool = True
+    half: bool = False
 
     @property
     def is_person(self) -> bool:
@@ -141,6 +144,8 @@ class _Reader:
         self.relation = ""
         self.joined: list[int] = []  # subjects linked by "and", which share a relation
         self.at = 0
+        self.skipped = -1
+        self.after_part = False
         self.current: int | None = None
         self.doer: int | None = None
         self.clause = 0  # index of the first subject since the last comma
@@ -168,14 +173,15 @@ class _Reader:
             self.relation = ""
             self.joined = []
             self.clause = len(self.reading.subjects)
+            self.after_part = False
             self._forget()
             return
         if not item.meanings:
             self._guess(at, item)
             return
         following = self.items[at + 1] if at + 1 < len(self.items) else None
-        meaning = self._choose(item, following)
         self.at = at
+        meaning = self._choose(item, following)
         taker = getattr(self, f"_take_{meaning.category}", None)
         if taker is not None:
             taker(meaning, item, following)
@@ -191,7 +197,8 @@ class _Reader:
             for category in ("colour", "size", "pose"):
                 if (meaning := item.get(category)) is not None:
                     return meaning
-        if (part := item.get("part")) and (self.current is not None or before_noun):
+        part = item.get("part")
+        if part is not None and (self.current is not None or (following is not None and following.is_noun)):
             return part
         if (place := item.get("place")) and item.get("thing") and self.relation in ("in", "beside", "behind"):
             return place
@@ -219,11 +226,25 @@ class _Reader:
     def _take_thing(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
         thing = self.vocabulary.things[meaning.name]
         self._note_place(item)
-        if following is not None and (following.get("thing") or following.get("person")) and not meaning.plural:
-            # The first half of a compound ("bicycle wheel") counts only where nothing else does.
-            self._add(item.text, thing, 1, following, certain=False)
-            return
+        if following is not None and not meaning.plural:
+            if not following.meanings and MAKER.search(following.text):
+                self._add_maker(item, thing, following)
+                return
+            if _is_head(following):
+                # The first half of a compound ("bicycle bell", "condor wings") counts only where nothing else does.
+                self._add(item.text, thing, 1, following, certain=False)
+                self.reading.subjects[-1].half = True
+                return
         self._add(item.text, thing, 3 if meaning.plural else 1, following)
+
+    def _add_maker(self, item: _Item, thing: Thing, following: _Item) -> None:
+        """A knife grinder, a bell ringer: somebody with the thing that the first word names."""
+        person = next(person for person in self.vocabulary.people if "somebody" in person.words)
+        self.skipped = self.at + 1
+        self._add(f"{item.text} {following.text}", person, 3 if following.text.endswith("s") else 1, following)
+        maker = len(self.reading.subjects) - 1
+        if thing.size <= 1.5:
+            self.reading.subjects.append(Subject(word=item.text, what=thing, relation="held", to=maker))
 
     def _note_place(self, item: _Item) -> None:
         """A kitchen table stands in a kitchen, unless another place is named."""
@@ -259,6 +280,7 @@ class _Reader:
         if not (following is not None and following.is_noun):
             self._forget()
             self.relation = ""
+            self.after_part = True
 
     def _take_time(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
         self._forget()
@@ -291,7 +313,9 @@ class _Reader:
         if meaning.name in ("holding", "wearing") and self.doer is None:
             return
         self._clothe()
-        self.relation = meaning.name
+        # "one foot on a ball", "her back on the calf": the part is there, not the whole.
+        self.relation = "beside" if self.after_part and meaning.name in ("on", "in") else meaning.name
+        self.after_part = False
         if self.current is not None:
             if not self._has_object():
                 if meaning.name in ("behind", "front") and self.current >= self.clause:
@@ -344,6 +368,8 @@ class _Reader:
 
     def _guess(self, at: int, item: _Item) -> None:
         """Look up an unknown word where a noun is likely: before a comma, a relation, a verb or the end."""
+        if at == self.skipped:
+            return
         following = self.items[at + 1] if at + 1 < len(self.items) else None
         ends = following is None or following.text == "," or any(
             meaning.category in ("relation", "pose", "skip", "time", "part") for meaning in following.meanings
@@ -444,8 +470,7 @@ def _trim(reading: Reading) -> None:
     ranked = sorted(range(len(subjects)), key=lambda at: (not subjects[at].certain, at))
     room = MAX_SUBJECTS if certain >= MAX_SUBJECTS else max(certain, min(MAX_SUBJECTS - 2, len(subjects)))
     if certain:
-        # A guess rides along only where it does not crowd out what was named.
-        ranked = [at for at in ranked if subjects[at].certain or not _is_compound(subjects, at)]
+        ranked = [at for at in ranked if not subjects[at].half]
     kept = sorted(ranked[:room])
     places = {old: new for new, old in enumerate(kept)}
     for subject in subjects:
@@ -455,8 +480,11 @@ def _trim(reading: Reading) -> None:
     reading.subjects = [subjects[at] for at in kept]
 
 
-def _is_compound(subjects: list[Subject], at: int) -> bool:
-    return at + 1 < len(subjects) and not subjects[at].certain and subjects[at + 1].certain
+def _is_head(following: _Item) -> bool:
+    """Whether a word makes the one before it the first half of a compound."""
+    if following.get("thing") or following.get("person") or following.get("part"):
+        return following.get("relation") is None
+    return not following.meanings and following.text != "," and not NOT_NOUN.search(following.text)
 
 
 def read_description(text: str, vocabulary: Vocabulary, resolve: Resolve) -> Reading:

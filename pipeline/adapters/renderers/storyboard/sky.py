@@ -197,7 +197,7 @@ def paint_light(air: Air, *, inside: bool) -> str:
         return ""
     colour, strength, darkens = light
     if inside:
-        strength *= 0.62
+        strength *= 0.55
     return _veil(air.width, colour, strength, darkens)
 
 

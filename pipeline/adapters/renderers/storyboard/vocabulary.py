@@ -73,7 +73,7 @@ class Place(Entry):
     floor: str = "#a8774c"
     flooring: str = "planks"
     windows: int | str = 0
-    table: bool = False
+    tables: bool = True
     dark: float = 0.0
     ground: str = "grass"
     far: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Vocabulary(Entry):
     Attributes:
         phrases: A phrase of one or more tokens to all that it can mean.
         longest: Most tokens of any phrase.
-        homes: Where a picture or a kind of thing is found when the description names no place.
+        homes: Where a picture, a kind of thing or a bust is found when the description names no place.
     """
 
     things: Mapping[str, Thing]
@@ -226,7 +226,7 @@ def load_vocabulary() -> Vocabulary:
         colours=words["colours"],
         numbers=words["numbers"],
         sizes=words["sizes"],
-        homes={picture: place for place, listing in words["homes"].items() for picture in split_words(listing)},
+        homes={name: place for place, listing in words["homes"].items() for name in split_words(listing)},
         phrases=phrases,
         longest=max(map(len, phrases)),
     )
