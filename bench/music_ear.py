@@ -1,4 +1,4 @@
-"""Names the instrument family of a single part, and tells whether a mix has drums.
+"""Names the instrument family of a single part.
 
 A forest learns frames of single notes and chords, played by every instrument of the soundfont outside any piece, and
 votes over the frames of what it is asked about. It hears parts one by one: over a full mix of several instruments
@@ -30,7 +30,6 @@ SLOT = 24
 """Frames from one reference note to the next: 0.56 s."""
 DRUM_SOURCES = ((0, 35, 81, True), (25, 35, 81, True), (40, 35, 59, True), (116, 40, 56, False))
 """Program, lowest and highest key, and whether it is a kit: standard, TR-808 and brush kits, and the taiko."""
-DRUM_THRESHOLD = 0.06
 LOUD = 0.05
 """Frames under this share of the loudest are not asked: they hold reverberation and rests."""
 
@@ -70,21 +69,9 @@ class InstrumentEar:
 
     def listen(self, mono: FloatArray) -> dict[str, float]:
         """Mean certainty over the loud frames by family, the largest first; certainties add up to one."""
-        features, level = _frames(mono)
-        loud = level > LOUD * level.max()
-        certain: NDArray[np.float64] = self._forest.predict_proba(features[loud]).mean(axis=0)
+        certain: NDArray[np.float64] = self._forest.predict_proba(loud_frames(mono)).mean(axis=0)
         found = {str(name): float(value) for name, value in zip(self._forest.classes_, certain, strict=True)}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-    def hears_drums(self, mono: FloatArray) -> bool:
-        """Tell whether the most drum-like frames of a mix (the highest 2 %) are drum-like enough.
-
-        The threshold was set on 78 pieces of other descriptions, 87 % of which it tells right.
-        """
-        features, level = _frames(mono)
-        loud = level > LOUD * level.max()
-        column = list(self._forest.classes_).index(DRUMS)
-        return bool(np.quantile(self._forest.predict_proba(features[loud])[:, column], 0.98) > DRUM_THRESHOLD)
 
 
 def decode(render: Render) -> FloatArray:
@@ -93,17 +80,16 @@ def decode(render: Render) -> FloatArray:
     return to_mono(samples, sample_rate)
 
 
-def _frames(mono: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Features (frames, 80) and level (frames,): 60 mel bands over their mean, and the change of 20 within 0.2 s."""
+def loud_frames(mono: FloatArray) -> FloatArray:
+    """Features (frames, 80) of all but faint frames: 60 mel bands over their mean, the change of 20 within 0.2 s."""
     mel = librosa.feature.melspectrogram(y=mono, sr=RATE, n_fft=2048, hop_length=HOP, n_mels=60, fmin=40, fmax=10_000)
     level = np.sqrt(mel.sum(axis=0))
     bands = 10 * np.log10(mel + 1e-5 * mel.max(axis=0, keepdims=True) + 1e-12)
-    total = bands.mean(axis=0, keepdims=True)
     ahead = np.roll(bands, -8, axis=1)
     ahead[:, -8:] = bands[:, -1:]
-    change = ahead - bands
-    pooled = change.reshape(20, 3, -1).mean(axis=1)
-    return np.concatenate([bands - total, pooled]).T.astype(np.float32), level.astype(np.float32)
+    pooled = (ahead - bands).reshape(20, 3, -1).mean(axis=1)
+    features = np.concatenate([bands - bands.mean(axis=0, keepdims=True), pooled]).T.astype(np.float32)
+    return np.asarray(features[level > LOUD * level.max()])
 
 
 def _reference(synthesiser: Synthesiser, program: int, low: int, high: int, is_drum: bool) -> FloatArray:
@@ -121,5 +107,4 @@ def _reference(synthesiser: Synthesiser, program: int, low: int, high: int, is_d
                 pretty_midi.Note(velocity=75 + 10 * (i % 4), pitch=pitch + shift, start=start, end=start + length)
             )
     stem = synthesiser.render_stem(part, SLOT * HOP * len(pitches)).mean(axis=1)
-    features, level = _frames(stem)
-    return np.asarray(features[level > LOUD * level.max()])
+    return loud_frames(stem)

@@ -7,8 +7,8 @@ Renders 30 descriptions that the arranger was not built with (bench/data/music_h
   printed beside it;
 * key and mode: on the mix, by a harmonic pitch class profile and key profiles; a named key must be met in tonic and
   mode, a mode that the words imply in mode alone;
-* drums: on the mix, by a forest that knows single strokes and notes;
-* instruments: part by part before mixing, by the same forest; a named instrument agrees where a part is heard as its
+* drums: on the mix, by a forest that has learnt random mixtures with and without them;
+* instruments: part by part before mixing, by a forest that has learnt single notes; a named instrument agrees where a part is heard as its
   family, or has it as second likeliest of 24; strictly, where it is heard as that family outright.
 
 The last line is the figure: the smallest of the four shares. It exits with 1 where that is under the goal.
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from bench.music_drums import DrumEar
 from bench.music_ear import InstrumentEar, decode
 from bench.music_measures import agrees_in_tempo, measure_key, measure_tempo, to_mono
 from pipeline.adapters.renderers.soundfont import SoundfontOptions
@@ -52,7 +53,15 @@ class Verdict:
     said: str
 
 
-def judge(case: Mapping[str, Any], seed: int, renderer: SoundfontRenderer, ear: InstrumentEar) -> list[Verdict]:
+@dataclass(frozen=True)
+class Ears:
+    """Everything that listens to timbre."""
+
+    instruments: InstrumentEar
+    drums: DrumEar
+
+
+def judge(case: Mapping[str, Any], seed: int, renderer: SoundfontRenderer, ears: Ears) -> list[Verdict]:
     """Render one description and compare what is heard with what it says."""
     brief = Brief(id=f"fit-{seed}", modality=Modality.MUSIC, text=case["text"], seed=seed, duration=10.0)
     outcome = renderer.render([brief])[0]
@@ -63,9 +72,9 @@ def judge(case: Mapping[str, Any], seed: int, renderer: SoundfontRenderer, ear: 
     if case["mode"] is not None:
         verdicts.append(_judge_key(mono, case["key"], case["mode"]))
     if case["drums"] is not None:
-        heard = ear.hears_drums(mono)
+        heard = ears.drums.hears_drums(mono)
         verdicts.append(Verdict("drums", heard == case["drums"], heard == case["drums"], f"drums {heard}"))
-    return verdicts + _judge_instruments(brief, case["families"], renderer, ear)
+    return verdicts + _judge_instruments(brief, case["families"], renderer, ears.instruments)
 
 
 def _judge_tempo(mono: FloatArray, tempo: Sequence[float]) -> Verdict:
@@ -110,10 +119,11 @@ def main() -> int:
     started = time.perf_counter()
     renderer = SoundfontRenderer(SoundfontOptions())
     loaded = time.perf_counter() - started
-    ear = InstrumentEar(load_vocabulary())
+    vocabulary = load_vocabulary()
+    ears = Ears(InstrumentEar(vocabulary), DrumEar(vocabulary))
     verdicts: list[Verdict] = []
     for index, case in enumerate(cases):
-        for verdict in judge(case, FIRST_SEED + index, renderer, ear):
+        for verdict in judge(case, FIRST_SEED + index, renderer, ears):
             verdicts.append(verdict)
             if not verdict.agrees:
                 print(f"{verdict.kind}: {verdict.said} ({case['text']})")

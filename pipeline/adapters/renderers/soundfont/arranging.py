@@ -174,7 +174,9 @@ def _chordal(seat: Seat, instrument: Instrument, desk: _Desk) -> list[Note]:
         centre = max(instrument.range[0] - 2, centre - 7)
     is_power = genre.colour == "power" and instrument.family == "distorted guitar"
     num_voices = 2 if genre.colour == "drone" else 4 if genre.colour == "seventh" else 3
-    return write_chords(desk.chords, pattern, form.metre, max(MIN_LOW_VOICE + 8, centre), num_voices, is_power)
+    notes = write_chords(desk.chords, pattern, form.metre, max(MIN_LOW_VOICE + 8, centre), num_voices, is_power)
+    high = instrument.range[1]
+    return [n if n.pitch <= high else replace(n, pitch=n.pitch - 12 * -(-(n.pitch - high) // 12)) for n in notes]
 
 
 def _middle(instrument: Instrument, wanted: int) -> int:
