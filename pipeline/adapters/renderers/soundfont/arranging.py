@@ -20,6 +20,7 @@ from pipeline.values.units import Seconds
 COMP_CENTRE = 60
 PARALLEL_STYLES = frozenset({"dance", "fanfare", "syncopated", "hook", "folk", "running", "hymn", "lullaby", "swing"})
 MIN_LOW_VOICE = 40
+CLEAR_MOOD = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ def arrange(reading: Reading, cast: Cast, vocabulary: Vocabulary, duration: Seco
     genre = reading.genre
     form = plan_form(reading.metre, reading.bpm, reading.is_bpm_stated, reading.pace, duration)
     rng = derive_random(seed, "music", "harmony")
-    chords = plan_chords(form, vocabulary.progressions[genre.harmony], reading.scale, reading.tonic, genre.colour, rng)
+    # Open fifths leave the mode open; where the words are sad or glad, the third says so.
+    colour = "triad" if genre.colour == "drone" and abs(reading.valence) >= CLEAR_MOOD else genre.colour
+    chords = plan_chords(form, vocabulary.progressions[genre.harmony], reading.scale, reading.tonic, colour, rng)
     style = _style(reading, vocabulary)
     leads = [seat for seat in cast.seats if seat.role is Role.LEAD]
     lead: tuple[Note, ...] = ()
@@ -173,7 +176,13 @@ def _chordal(seat: Seat, instrument: Instrument, desk: _Desk) -> list[Note]:
     if seat.instrument == desk.lead_instrument:
         centre = max(instrument.range[0] - 2, centre - 7)
     is_power = genre.colour == "power" and instrument.family == "distorted guitar"
-    num_voices = 2 if genre.colour == "drone" else 4 if genre.colour == "seventh" else 3
+    num_voices = (
+        2
+        if genre.colour == "drone" and abs(desk.reading.valence) < CLEAR_MOOD
+        else 4
+        if genre.colour == "seventh"
+        else 3
+    )
     notes = write_chords(desk.chords, pattern, form.metre, max(MIN_LOW_VOICE + 8, centre), num_voices, is_power)
     high = instrument.range[1]
     return [n if n.pitch <= high else replace(n, pitch=n.pitch - 12 * -(-(n.pitch - high) // 12)) for n in notes]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from random import Random
+from dataclasses import replace
 
+from pipeline.adapters.renderers.storyboard.beasts import FACES, draw_beast
 from pipeline.adapters.renderers.storyboard.figures import (
     HATS,
     HATS_OVERHANG,
     WHOLE,
+    Look,
     cast,
     draw_figure,
     draw_whole,
@@ -17,6 +17,7 @@ from pipeline.adapters.renderers.storyboard.figures import (
 )
 from pipeline.adapters.renderers.storyboard.icons import IconSet
 from pipeline.adapters.renderers.storyboard.parse import Reading, Subject
+from pipeline.adapters.renderers.storyboard.placing import OVERHEAD, PLACERS, Cluster, Piece, arrange, crown, flies
 from pipeline.adapters.renderers.storyboard.sprites import Sprite, draw_shape
 from pipeline.adapters.renderers.storyboard.vocabulary import Person, Thing, Vocabulary
 from pipeline.values.ids import derive_random
@@ -25,58 +26,13 @@ from pipeline.values.ids import derive_random
 # can be seen beside a house and still is the smaller one.
 UNIT, PERSON, POWER = 230.0, 1.7, 0.52
 MAX_COPIES = 7
-MOUNTS = ("bicycle", "motorcycle", "motor-scooter", "carousel-horse")
-SEATING = ("chair", "~bench", "~sofa", "~armchair", "~rocking-chair", "~swing", "~stairs", "couch-and-lamp", "bed", "seat",
-           "~seesaw", "~log-pile", "~stone-wall", "~crate", "~bus-shelter", "manual-wheelchair", "~hammock", "sled",
+SEATING = ("chair", "~bench", "~sofa", "~armchair", "~rocking-chair", "~swing", "~stairs", "couch-and-lamp", "bed",
+           "seat", "~seesaw", "~log-pile",
+           "~stone-wall", "~crate", "~bus-shelter", "manual-wheelchair", "~hammock", "sled",
            "~barrel", "~haystack", "rock")  # fmt: skip
-TALL_TOOLS = ("broom", "~rake", "shovel", "fishing-pole", "ladder", "crutch", "~paddle", "net-with-handle")
-OVERHEAD = ("umbrella", "balloon", "kite", "~flag", "~sparkler", "red-paper-lantern")
 # Actions that a drawn body cannot show, so that even children and old people get the ageless icon.
 ICON_ONLY = ("cycle", "swim", "row", "ski", "surf", "climb", "in-bed", "biking", "swimming", "surfing", "climbing")
 HANDY = ("tool", "object", "instrument", "toy", "food", "drink", "vessel", "garment", "plant", "decor", "flying")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A sprite placed in a cluster: x is its middle, y its foot (negative is up), both from the cluster's foot."""
-
-    sprite: Sprite
-    x: float
-    y: float
-    scale: float
-    flip: bool = False
-
-    @property
-    def width(self) -> float:
-        return self.sprite.width * self.scale
-
-    @property
-    def height(self) -> float:
-        return self.sprite.height * self.scale
-
-
-@dataclass(slots=True)
-class Cluster:
-    """Pieces in drawing order around a common foot, and the subject that stands for them."""
-
-    lead: Subject
-    pieces: list[Piece] = field(default_factory=list)
-
-    @property
-    def left(self) -> float:
-        return min(piece.x - piece.width / 2 for piece in self.pieces)
-
-    @property
-    def right(self) -> float:
-        return max(piece.x + piece.width / 2 for piece in self.pieces)
-
-    @property
-    def top(self) -> float:
-        return max(piece.height - piece.y for piece in self.pieces)
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
 
 
 def natural_height(metres: float) -> float:
@@ -111,7 +67,9 @@ class Grouper:
             if subject.to is None:
                 continue
             other = subjects[subject.to]
-            if subject.is_person and isinstance(other.what, Thing):
+            if subject.relation == "with" and flies(subject) != flies(other) and not other.is_person:
+                subject.relation, subject.to = "", None
+            elif subject.is_person and isinstance(other.what, Thing):
                 self._settle_person(at, subject, other, other.what)
             elif other.is_person and isinstance(subject.what, Thing):
                 if subject.relation in ("on", "in", "with") and subject.what.size <= 1.0:
@@ -141,6 +99,12 @@ class Grouper:
                 other.relation, other.to = "held", at
             else:
                 person.relation = "beside" if index != at else ""
+        elif person.relation in ("beside", "front") and thing.kind in (*HANDY, "vessel") and other.to is None:
+            # What is at hand belongs to the person, not the other way round.
+            other.relation, other.to = "beside", at
+            person.relation, person.to = "", None
+        elif person.relation == "beside" and thing.picture == "~bridge":
+            person.relation = "on"
         elif person.relation in ("on", "in") and thing.picture in SEATING and person.pose in ("", "sleep"):
             person.pose = "sit"
             person.relation = "on"
@@ -166,6 +130,8 @@ class Grouper:
 
     def _build(self, at: int, depth: int) -> Cluster:
         subject = self.reading.subjects[at]
+        if isinstance(subject.what, Person) and (subject.what.gear or subject.pose == "fish"):
+            self._give_gear(at, subject.what.gear or "fishing-pole")
         children = self._children(at)
         own = self._own(at, subject, children)
         cluster = Cluster(lead=subject, pieces=own)
@@ -176,9 +142,11 @@ class Grouper:
         for child in children:
             relation = self.reading.subjects[child].relation
             if relation == "worn":
+                if not subject.is_person and self._picture(child) in HATS:
+                    crown(cluster, base, self._build(child, depth + 1))
                 continue
             inner = self._build(child, depth + 1)
-            place = PLACERS.get(relation, _beside)
+            place = PLACERS.get(relation, PLACERS["beside"])
             nth = spread.get(relation, 0)
             spread[relation] = nth + 1
             place(cluster, base, inner, nth)
@@ -188,14 +156,14 @@ class Grouper:
         """Draw the subject itself, as often as it is counted."""
         copies = min(subject.count, MAX_COPIES)
         random = derive_random(self.seed, str(at), "copies")
-        sprites = []
+        sprites: list[Sprite] = []
         metres = 1.0
         for copy in range(copies):
             sprite, metres = self._sprite(at, subject, children, copy, sprites)
             sprites.append(sprite)
         height = natural_height(metres * subject.size)
         scales = [height / max(sprite.height, 0.6 * sprite.width) for sprite in sprites]
-        return _arrange(sprites, scales, random, flies=isinstance(subject.what, Thing) and subject.what.at in ("air", "sky"))
+        return arrange(sprites, scales, random, flies=flies(subject))
 
     def _sprite(
         self, at: int, subject: Subject, children: list[int], copy: int, before: list[Sprite]
@@ -205,23 +173,36 @@ class Grouper:
         if isinstance(subject.what, Thing):
             self._note(subject.what.picture)
             return (before[0] if before else self.draw_thing(subject.what.picture, colour)), subject.what.size
+        person = subject.what
+        if person.second and copy % 2 == 1:
+            person = self._person(person.second) or person
         random = derive_random(self.seed, f"{at}/{copy}", "figure")
+        clothes = colour or self._worn_colour(children)
+        look = cast(replace(subject, what=person), clothes, self.reading.sex, self.icons, random)
+        whole = _whole_icon(person, look)
+        sprite = draw_whole(whole, look.sex, random.randrange(5), self.icons) if whole else None
+        if sprite is not None:
+            self._note(whole)
+            return sprite, 1.0 if whole == "swim" else 1.65
         held = [child for child in children if self.reading.subjects[child].relation == "held"]
-        if subject.what.gear and not held:
-            self._give_gear(at, subject.what)
-        look = cast(subject, colour or self._worn_colour(children), self.reading.sex, self.icons, random)
-        whole = subject.what.whole or (look.pose if look.pose in WHOLE or look.pose == "in-bed" else "")
-        if whole and (look.age in ("adult", "young") or (look.age != "baby" and whole in ICON_ONLY)):
-            sprite = draw_whole(whole, look.sex, random.randrange(5), self.icons)
-            if sprite is not None:
-                self._note(whole)
-                return sprite, 1.0 if whole == "swim" else 1.65
-        if (held or subject.what.gear) and look.pose in ("", "walk", "sleep"):
+        if look.age != "baby" and any(self._picture(child) in OVERHEAD for child in held):
+            look = replace(look, pose="raise")
+        elif (held or person.gear) and look.pose in ("", "walk", "sleep", "fish"):
             look = replace(look, pose="hold")
         elif look.pose == "sleep":
             look = replace(look, pose="sit")
         self._note(look.head)
-        return draw_figure(look, self.icons, self._hat(subject.what, children)), person_height(look)
+        return draw_figure(look, self.icons, self._hat(person, children)), person_height(look)
+
+    def _person(self, word: str) -> Person | None:
+        for meaning in self.vocabulary.phrases.get((word,), ()):
+            if meaning.category == "person":
+                return self.vocabulary.people[int(meaning.name)]
+        return None
+
+    def _picture(self, at: int) -> str:
+        what = self.reading.subjects[at].what
+        return what.picture if isinstance(what, Thing) else ""
 
     def _note(self, picture: str) -> None:
         if picture not in self.pictures:
@@ -232,19 +213,26 @@ class Grouper:
         if picture.startswith("~"):
             name = picture.removeprefix("~")
             return draw_shape(name, self.vocabulary.shapes[name], colour)
+        if picture in FACES:
+            return draw_beast(picture, self.icons, colour)
         return self.icons.sprite(picture, colour)
 
-    def _give_gear(self, at: int, person: Person) -> None:
-        thing = self._by_picture.get(person.gear)
+    def _give_gear(self, at: int, picture: str) -> None:
+        thing = self._by_picture.get(picture)
         if thing is not None and not any(s.to == at and s.relation == "held" for s in self.reading.subjects):
-            gear = Subject(word=person.gear.removeprefix("~"), what=thing, relation="held", to=at, certain=False)
+            gear = Subject(word=picture.removeprefix("~"), what=thing, relation="held", to=at, certain=False)
             self.reading.subjects.append(gear)
 
     def _worn_colour(self, children: list[int]) -> str | None:
         """Colour of a coat or dress that the description names; hats and shoes do not count."""
         for child in children:
             worn = self.reading.subjects[child]
-            if worn.relation == "worn" and worn.colour and isinstance(worn.what, Thing) and worn.what.picture not in HATS:
+            if (
+                worn.relation == "worn"
+                and worn.colour
+                and isinstance(worn.what, Thing)
+                and worn.what.picture not in HATS
+            ):
                 return self.vocabulary.colours[worn.colour]
         return None
 
@@ -259,159 +247,11 @@ class Grouper:
         return None
 
 
-def _arrange(sprites: list[Sprite], scales: list[float], random: Random, *, flies: bool) -> list[Piece]:
-    """Stand copies side by side, those behind a little higher; what flies is strewn."""
-    count = len(sprites)
-    if count == 1:
-        return [Piece(sprites[0], 0.0, 0.0, scales[0], flip=False)]
-    width = max(sprite.width * scale for sprite, scale in zip(sprites, scales, strict=True))
-    height = max(sprite.height * scale for sprite, scale in zip(sprites, scales, strict=True))
-    shrink = 1.0 if count <= 3 else 0.86 if count <= 5 else 0.76
-    step = width * (0.86 if count <= 3 else 0.62 if count == 4 else 0.5) * shrink
-    pieces = []
-    for at, (sprite, scale) in enumerate(zip(sprites, scales, strict=True)):
-        x = (at - (count - 1) / 2) * step
-        back = at % 2 == 1
-        y = -height * ((0.1 if count < 5 else 0.24) if count > 2 and back else 0.0)
-        if flies:
-            x += random.uniform(-0.2, 0.2) * width
-            y = -random.uniform(0.0, 1.6) * height
-        pieces.append(Piece(sprite, x, y, scale * shrink * random.uniform(0.93, 1.0), flip=random.random() < 0.5 and flies))
-    return sorted(pieces, key=lambda piece: piece.y)
-
-
-def _shifted(cluster: Cluster, x: float, y: float, scale: float = 1.0) -> list[Piece]:
-    return [
-        replace(piece, x=x + piece.x * scale, y=y + piece.y * scale, scale=piece.scale * scale) for piece in cluster.pieces
-    ]
-
-
-def _spread(base: Piece, inner: Cluster, nth: int) -> float:
-    """Offset from the middle for the nth of several things on one: middle, left, right, …"""
-    room = max(base.width * 0.36, inner.width * 0.5)
-    return (0.0, -1.0, 1.0, -0.5, 0.5)[nth % 5] * room
-
-
-def _on(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    lead = inner.pieces[0].sprite
-    what = cluster.lead.what
-    if isinstance(what, Thing) and what.kind in ("boat",):
-        _in(cluster, base, inner, nth)
-        return
-    if isinstance(what, Thing) and what.kind == "vehicle" and what.picture not in MOUNTS:
-        _in(cluster, base, inner, nth)
-        return
-    seat = base.y - base.height * (1 - base.sprite.seat)
-    if lead.hips is not None and inner.lead.pose == "sit":
-        seat += inner.pieces[0].height * (1 - lead.hips) - 4
-    scale = min(1.0, base.width * 1.5 / inner.width) if inner.lead.is_person is False else 1.0
-    x = _spread(base, inner, nth) if nth or inner.width < base.width * 0.7 else 0.0
-    cluster.pieces.extend(_shifted(inner, base.x + x, seat, scale))
-
-
-def _in(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    what = cluster.lead.what
-    if isinstance(what, Thing) and (what.kind in ("building", "shelter", "tree", "plant") or what.at == "sky"):
-        (_on if what.kind == "tree" and not inner.lead.is_person else _front)(cluster, base, inner, nth)
-        return
-    rim = base.y - base.height * (1 - base.sprite.rim)
-    scale = min(1.0, base.width * 0.92 / inner.width)
-    if inner.lead.is_doer and inner.top < base.height:
-        # Who sits in a box is what the picture is about: not smaller than the box.
-        scale = min(base.height / inner.top, base.width * 0.92 / inner.width)
-    sunk = min(inner.top * scale * (0.42 if inner.lead.is_person else 0.3), base.height * (1 - base.sprite.rim) * 0.94)
-    x = _spread(base, inner, nth) * 0.8 if nth else 0.0
-    at = next(place for place, piece in enumerate(cluster.pieces) if piece is base)
-    cluster.pieces[at:at] = _shifted(inner, base.x + x, rim + sunk, scale)
-
-
-def _beside(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    what = cluster.lead.what
-    if isinstance(what, Thing) and what.picture in ("~table", "~desk", "~market-stall") and inner.lead.is_person:
-        cluster.pieces[0:0] = _shifted(inner, base.x, -14.0)
-        return
-    if nth % 2 == 0:
-        x = cluster.right - inner.left * 0.98 - min(inner.width, base.width) * 0.06
-    else:
-        x = cluster.left - inner.right * 0.98 + min(inner.width, base.width) * 0.06
-    flies = isinstance(inner.lead.what, Thing) and inner.lead.what.at in ("air", "sky")
-    cluster.pieces.extend(_shifted(inner, x, -base.height * 0.7 if flies else 0.0))
-
-
-def _behind(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    side = 1 if nth % 2 == 0 else -1
-    x = base.x + side * (base.width * 0.42 + inner.width * 0.12)
-    cluster.pieces[0:0] = _shifted(inner, x, -base.height * 0.12 - 10, 0.92)
-
-
-def _front(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    side = -1 if nth % 2 == 0 else 1
-    x = base.x + side * base.width * 0.3 * (1 if nth == 0 else 1.3)
-    cluster.pieces.extend(_shifted(inner, x, 16.0))
-
-
-def _under(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    what = cluster.lead.what
-    if isinstance(what, Thing) and what.at in ("sky", "air"):
-        return
-    need = inner.top * 1.45
-    if base.height < need and isinstance(what, Thing) and what.picture in ("umbrella", "~lamp", "~string-lights", "~bunting"):
-        # Held up by nothing: an awning over the group.
-        at = cluster.pieces.index(base)
-        cluster.pieces[at] = replace(base, y=-inner.top * 0.9)
-        cluster.pieces.extend(_shifted(inner, base.x, 0.0))
-        return
-    scale = min(1.0, base.height * 0.62 / inner.top)
-    x = _spread(base, inner, nth) * 0.8 if nth else base.width * 0.06
-    cluster.pieces.extend(_shifted(inner, base.x + x, 12.0, max(scale, 0.45)))
-
-
-def _over(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    cluster.pieces.extend(_shifted(inner, base.x + _spread(base, inner, nth), -cluster.top - 12.0))
-
-
-def _held(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    bearer = next((piece for piece in cluster.pieces if piece.sprite.hips is not None), base)
-    what = inner.lead.what
-    picture = what.picture if isinstance(what, Thing) else ""
-    limit = 0.62 if isinstance(what, Thing) and what.kind == "instrument" else 0.4
-    if picture in TALL_TOOLS:
-        limit = 0.92
-    elif picture in OVERHEAD:
-        limit = 0.5
-    elif not isinstance(what, Thing) or what.kind in ("animal", "creature"):
-        limit = 0.5
-    scale = min(1.0, bearer.height * limit / max(inner.top, inner.width * 0.8))
-    hand_x = bearer.x + (bearer.sprite.hand[0] - 0.5) * bearer.width
-    hand_y = bearer.y - bearer.height * (1 - bearer.sprite.hand[1])
-    if bearer.sprite.hips is None:  # animals carry things before them
-        cluster.pieces.extend(_shifted(inner, bearer.x - bearer.width * 0.42, -bearer.height * 0.2, scale))
-    elif picture in TALL_TOOLS:
-        cluster.pieces.extend(_shifted(inner, bearer.x + bearer.width * 0.42, 0.0, scale))
-    elif picture in OVERHEAD:
-        cluster.pieces.extend(_shifted(inner, bearer.x + bearer.width * 0.4, hand_y + 4, scale))
-    elif picture in ("~cello", "harp"):
-        cluster.pieces.extend(_shifted(inner, bearer.x + bearer.width * 0.1, 0.0, max(scale, 0.7)))
-    elif picture in ("~piano", "musical-keyboard", "~gong", "~xylophone"):
-        _beside(cluster, base, inner, nth)
-    else:
-        x = hand_x + (0.0 if nth == 0 else bearer.width * 0.4)
-        cluster.pieces.extend(_shifted(inner, x, hand_y + inner.top * scale * 0.5, scale))
-
-
-def _with(cluster: Cluster, base: Piece, inner: Cluster, nth: int) -> None:
-    what, other = cluster.lead.what, inner.lead.what
-    if isinstance(what, Thing) and isinstance(other, Thing) and what.kind in ("vessel", "boat") and other.at == "table":
-        (_in if base.sprite.rim > base.sprite.seat else _on)(cluster, base, inner, nth)
-        return
-    if isinstance(what, Thing) and isinstance(other, Thing) and what.kind == "furniture" and other.at == "table":
-        _on(cluster, base, inner, nth)
-        return
-    _beside(cluster, base, inner, nth)
-
-
-Placer = Callable[[Cluster, Piece, Cluster, int], None]
-PLACERS: dict[str, Placer] = {
-    "on": _on, "riding": _on, "in": _in, "beside": _beside, "behind": _behind, "front": _front, "under": _under,
-    "over": _over, "held": _held, "with": _with,
-}  # fmt: skip
+def _whole_icon(person: Person, look: Look) -> str:
+    """Return the whole icon that shows a person or what it does best, or an empty name."""
+    name = person.whole
+    if not name and (look.pose in WHOLE or look.pose == "in-bed"):
+        # A cook stays a cook and a goalkeeper keeps the ball, whatever they do.
+        name = "" if person.bust or (person.gear and look.pose == "swim") else look.pose
+    ageless = look.age in ("adult", "young") or (look.age != "baby" and name in ICON_ONLY)
+    return name if ageless else ""

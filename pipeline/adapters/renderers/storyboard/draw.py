@@ -75,7 +75,9 @@ def _vignette(image: Image.Image, border: int, colour: str) -> Image.Image:
     edge = min(image.size) * border // 1000
     mask = Image.new("L", image.size, 0)
     ImageDraw.Draw(mask).rectangle((edge, edge, image.width - edge, image.height - edge), fill=255)
-    return Image.composite(image, Image.new("RGB", image.size, colour), mask.filter(ImageFilter.GaussianBlur(edge * 0.6)))
+    return Image.composite(
+        image, Image.new("RGB", image.size, colour), mask.filter(ImageFilter.GaussianBlur(edge * 0.6))
+    )
 
 
 def encode(image: Image.Image, form: Format, quality: int) -> bytes:

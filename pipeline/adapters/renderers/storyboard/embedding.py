@@ -35,7 +35,7 @@ def load_embedder(folder: Path) -> Callable[[list[str]], Matrix]:
         session = onnxruntime.InferenceSession(
             str(folder / "model.onnx"), sess_options=options, providers=["CPUExecutionProvider"]
         )
-    except Exception as exc:  # noqa: BLE001 - both libraries raise bare Exception subclasses for bad files
+    except Exception as exc:
         raise ModelFileError(f"{folder}: the sentence model cannot be loaded ({exc}); fetch it again") from exc
     wanted = {each.name for each in session.get_inputs()}
 

@@ -167,7 +167,10 @@ def _torso(look: Look, neck: float, hips: float, wide: float) -> str:
         f"L{65 + waist:.1f} {low:.1f}H{65 - waist:.1f}L{left:.1f} {neck + 14:.1f}Q{left:.1f} {neck:.1f} "
         f'{left + 12:.1f} {neck:.1f}z" fill="{look.top}"/>'
     )
-    belt = f'<path d="M{65 - waist:.1f} {hips - 6:.1f}h{2 * waist:.1f}v7h{-2 * waist:.1f}z" fill="{shade(look.top, -0.16)}"/>'
+    belt = (
+        f'<path d="M{65 - waist:.1f} {hips - 6:.1f}h{2 * waist:.1f}v7h{-2 * waist:.1f}z" '
+        f'fill="{shade(look.top, -0.16)}"/>'
+    )
     collar = "" if look.is_bust else f'<path d="M51 {neck - 1:.1f}q14 15 28 0z" fill="{look.skin}"/>'
     return body + belt + collar
 
@@ -184,11 +187,10 @@ def _legs(look: Look, hips: float, foot: float, sitting: bool) -> str:
     if look.skirt:
         hem = foot - (20.0 if look.age != "child" else 14.0)
         skin = "".join(
-            f'<path d="M{x:.1f} {hem - 8:.1f}V{foot - 4:.1f}" stroke="{look.skin}" stroke-width="11"/>' for x in (52, 78)
+            f'<path d="M{x:.1f} {hem - 8:.1f}V{foot - 4:.1f}" stroke="{look.skin}" stroke-width="11"/>'
+            for x in (52, 78)
         )
-        skirt = (
-            f'<path d="M36 {hips - 6:.1f}h58l12 {hem - hips + 4:.1f}q-41 12-82 0z" fill="{shade(look.top, -0.1)}"/>'
-        )
+        skirt = f'<path d="M36 {hips - 6:.1f}h58l12 {hem - hips + 4:.1f}q-41 12-82 0z" fill="{shade(look.top, -0.1)}"/>'
         return skin + skirt + _shoes(51.0, 79.0, foot, shoe)
     legs = "".join(
         f'<path d="M{start:.1f} {hips - 6:.1f}L{end:.1f} {foot - 8:.1f}" stroke="{look.bottom}" stroke-width="20" '
@@ -246,4 +248,6 @@ def _draw_baby(look: Look, icons: IconSet, worn: tuple[Sprite, float] | None) ->
 
 def person_height(look: Look) -> float:
     """Height in metres that a figure is drawn at; the large heads of children would otherwise make them adults."""
-    return {"baby": 0.65, "child": 1.25, "young": 1.7, "old": 1.62}.get(look.age, 1.7) * (0.82 if look.pose == "sit" else 1)
+    return {"baby": 0.65, "child": 1.25, "young": 1.7, "old": 1.62}.get(look.age, 1.7) * (
+        0.82 if look.pose == "sit" else 1
+    )

@@ -28,8 +28,8 @@ GROUPS: dict[int, tuple[str, At, float]] = {
 MIN_COSINE = 0.66
 # Signs, screens and scenes with a frame of their own, which look wrong inside a picture.
 UNFIT = ("button", "sign", "symbol", "face", "clock", "sunrise", "sunset", "cityscape", "night", "railway-track",
-         "national-park", "desert", "camping", "milky-way", "foggy", "motorway", "keycap", "moon", "globe", "hot-springs",
-         "fireworks", "sparkler", "thermometer", "droplet", "cyclone", "comet")  # fmt: skip
+         "national-park", "desert", "camping", "milky-way", "foggy", "motorway", "keycap", "moon", "globe",
+         "hot-springs", "fireworks", "sparkler", "thermometer", "droplet", "cyclone", "comet")  # fmt: skip
 
 
 class Finder:

@@ -6,7 +6,7 @@ import colorsys
 import io
 import json
 import re
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -105,7 +105,7 @@ class IconSet:
         unit = SIZE / PROBE_SIDE
         hue, light = _main_colour(image)
         middle, last = (box[0] + box[2]) // 2, box[3] - 3
-        red, green, blue = image.getpixel((middle, max(last, 0)))[:3]  # type: ignore[index, misc]
+        red, green, blue = image.getpixel((middle, max(last, 0)))[:3]  # type: ignore[index]
         return _Probe(
             left=box[0] * unit, top=box[1] * unit, right=box[2] * unit, bottom=box[3] * unit,
             hue=hue, light=light, low=f"#{red:02x}{green:02x}{blue:02x}",
@@ -123,7 +123,8 @@ def _rasterise(body: str) -> Image.Image:
 
 def _main_colour(image: Image.Image) -> tuple[float | None, float]:
     """Return hue (None where less than a tenth is coloured) and lightness of the largest surface."""
-    hues: Counter[int] = Counter()
+    hues: dict[int, float] = defaultdict(float)
+    coloured = 0
     lights: dict[int, float] = {}
     plain: list[float] = []
     colours = image.getcolors(PROBE_SIDE * PROBE_SIDE) or []
@@ -135,15 +136,18 @@ def _main_colour(image: Image.Image) -> tuple[float | None, float]:
         total += count
         hue, light, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
         if saturation > 0.15 and 0.1 < light < 0.93:
+            # Window glass is large but pale; the paint is what a colour word means.
+            weight = count * saturation * (1.0 - abs(2.0 * light - 1.0) * 0.8)
             slot = int(hue * 24) % 24
-            hues[slot] += count
-            lights[slot] = lights.get(slot, 0.0) + light * count
+            hues[slot] += weight
+            lights[slot] = lights.get(slot, 0.0) + light * weight
+            coloured += count
         elif 0.1 < light < 0.93:
             plain.extend([light] * count)
-    if not hues or sum(hues.values()) < 0.1 * total:
+    if not hues or coloured < 0.1 * total:
         return None, (sum(plain) / len(plain) if plain else 0.5)
-    slot, count = max(hues.items(), key=lambda item: (item[1], -item[0]))
-    return (slot + 0.5) / 24, lights[slot] / count
+    slot, weight = max(hues.items(), key=lambda item: (item[1], -item[0]))
+    return (slot + 0.5) / 24, lights[slot] / weight
 
 
 def rename_ids(svg: str, prefix: str) -> str:

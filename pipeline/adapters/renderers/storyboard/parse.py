@@ -7,18 +7,23 @@ in "two cats on a red chair beside the stove" the relation `on` ties the cats to
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.adapters.renderers.storyboard.vocabulary import Meaning, Person, Thing, Vocabulary
+from pipeline.adapters.renderers.storyboard.tokens import Item, itemise
+from pipeline.adapters.renderers.storyboard.vocabulary import Category, Meaning, Person, Thing, Vocabulary
 
-MAX_CHARACTERS = 700
-MAX_TOKENS = 110
 MAX_SUBJECTS = 8
 
 Resolve = Callable[[str], Thing | None]
 
+WITH_CONTAINER = ("steaming-bowl", "cooked-rice", "green-salad", "bowl-with-spoon", "curry-rice", "pot-of-food",
+                  "spaghetti", "honey-pot", "~jam-jar", "bucket")  # fmt: skip
+PLURAL_ENDS = (("ies", "y"), ("es", ""), ("s", ""))
+ELEMENTS = ("underwater", "space", "moon", "mars", "skyland")
+# Garments in the vocabulary's sense that are carried and not worn.
+CARRIED = ("umbrella", "closed-umbrella", "luggage", "briefcase", "handbag", "backpack", "purse", "folding-hand-fan",
+           "~saddle")  # fmt: skip
 WEATHER_RANK = ("storm", "snow", "rain", "fog", "cloudy", "autumn", "wind", "clear")
 PLACING = ("on", "in", "under", "over", "behind", "front", "beside", "riding")
 TAKING = ("holding", "wearing", "with")
@@ -81,60 +86,10 @@ class Reading:
     background: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A recognised phrase, an unknown word (no meanings) or a comma (text ``,``)."""
-
-    text: str
-    meanings: tuple[Meaning, ...]
-
-    def get(self, category: str) -> Meaning | None:
-        return next((meaning for meaning in self.meanings if meaning.category == category), None)
-
-    @property
-    def is_noun(self) -> bool:
-        return any(meaning.category in ("person", "thing", "place") for meaning in self.meanings)
-
-    @property
-    def is_modifier(self) -> bool:
-        return any(meaning.category in ("colour", "size", "hair", "old", "young") for meaning in self.meanings)
-
-
-def tokenise(text: str) -> list[str]:
-    """Cut a description into lower-case words and commas; markup, other scripts and digits fall away."""
-    text = unicodedata.normalize("NFKD", text[:MAX_CHARACTERS]).casefold()
-    text = re.sub(r"<[^>]{0,200}>", " ", text)
-    text = "".join(ch for ch in text if not unicodedata.combining(ch)).replace("'", "").replace("’", "")
-    return re.findall(r"[a-z]+|[,.;:!?()]", text)[:MAX_TOKENS]
-
-
-def itemise(text: str, vocabulary: Vocabulary) -> list[_Item]:
-    """Find known phrases, longest first."""
-    tokens = tokenise(text)
-    items: list[_Item] = []
-    at = 0
-    while at < len(tokens):
-        if not tokens[at].isalpha():
-            items.append(_Item(",", ()))
-            at += 1
-            continue
-        for length in range(min(vocabulary.longest, len(tokens) - at), 0, -1):
-            phrase = tuple(tokens[at : at + length])
-            meanings = vocabulary.phrases.get(phrase)
-            if meanings is not None:
-                items.append(_Item(" ".join(phrase), meanings))
-                break
-        else:
-            length = 1
-            items.append(_Item(tokens[at], ()))
-        at += length
-    return items
-
-
 class _Reader:
     """One pass over the items; holds what waits for its noun and the relation that waits for its object."""
 
-    def __init__(self, items: list[_Item], vocabulary: Vocabulary, resolve: Resolve) -> None:
+    def __init__(self, items: list[Item], vocabulary: Vocabulary, resolve: Resolve) -> None:
         self.items = items
         self.vocabulary = vocabulary
         self.resolve = resolve
@@ -146,6 +101,8 @@ class _Reader:
         self.at = 0
         self.skipped = -1
         self.after_part = False
+        self.after_of = False
+        self.taking = ""  # the last "with" or "holding", which a list of things continues
         self.current: int | None = None
         self.doer: int | None = None
         self.clause = 0  # index of the first subject since the last comma
@@ -167,10 +124,12 @@ class _Reader:
         self._finish()
         return self.reading
 
-    def _take(self, at: int, item: _Item) -> None:
+    def _take(self, at: int, item: Item) -> None:
         if item.text == ",":
             self._clothe()
-            self.relation = ""
+            self.relation = self.taking if self._goes_on(at) else ""
+            self.taking = self.relation
+            self.after_of = False
             self.joined = []
             self.clause = len(self.reading.subjects)
             self.after_part = False
@@ -182,11 +141,25 @@ class _Reader:
         following = self.items[at + 1] if at + 1 < len(self.items) else None
         self.at = at
         meaning = self._choose(item, following)
+        if item.text == "dark" and following is not None and following.get("place"):
+            self.reading.time = self.reading.time or "night"
         taker = getattr(self, f"_take_{meaning.category}", None)
         if taker is not None:
             taker(meaning, item, following)
 
-    def _choose(self, item: _Item, following: _Item | None) -> Meaning:
+    def _goes_on(self, comma: int) -> bool:
+        """Whether a comma stands inside a list ("with flour, eggs and a rolling pin")."""
+        if not self.taking:
+            return False
+        for item in self.items[comma + 1 :]:
+            relation = item.get("relation")
+            if item.text == "and":
+                return True
+            if (relation is not None and item.text != "of") or item.get("pose") or item.get("person"):
+                return False
+        return False
+
+    def _choose(self, item: Item, following: Item | None) -> Meaning:
         """Pick what an ambiguous phrase means here."""
         before_noun = (
             following is not None
@@ -194,7 +167,8 @@ class _Reader:
             and (following.is_noun or not following.meanings or following.is_modifier)
         )
         if before_noun:
-            for category in ("colour", "size", "pose"):
+            categories: tuple[Category, ...] = ("colour", "size", "pose")
+            for category in categories:
                 if (meaning := item.get(category)) is not None:
                     return meaning
         part = item.get("part")
@@ -202,107 +176,132 @@ class _Reader:
             return part
         if (place := item.get("place")) and item.get("thing") and self.relation in ("in", "beside", "behind"):
             return place
-        for category in ("style", "person", "thing", "place", "time", "pose", "relation"):
+        order: tuple[Category, ...] = ("style", "person", "thing", "place", "time", "pose", "relation")
+        for category in order:
             meaning = item.get(category)
             if meaning is None or (category == "pose" and item.get("relation") and self._takes_object(following)):
                 continue
             return meaning
         return item.meanings[0]
 
-    def _takes_object(self, following: _Item | None) -> bool:
+    def _takes_object(self, following: Item | None) -> bool:
         return following is not None and (following.is_noun or following.get("number") or following.get("skip") or
                                           following.get("colour")) is not None  # fmt: skip
 
-    def _take_person(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_person(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         person = self.vocabulary.people[int(meaning.name)]
         if following is not None and following.get("person"):
             # "women footballers", "woman baker": the first word tells the sex of the second.
             self.sex = person.sex
             self.count = 3 if meaning.plural and not self.count else self.count
             return
+        if following is not None and following.get("place") and not following.get("thing"):
+            return  # "child's bedroom" shows no child
         many = 3 if meaning.plural else person.count
         self._add(item.text, person, many, following)
 
-    def _take_thing(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_thing(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         thing = self.vocabulary.things[meaning.name]
         self._note_place(item)
-        if following is not None and not meaning.plural:
+        many = 1
+        singulars = (
+            self.vocabulary.things.get(item.text.removesuffix(end) + new)
+            for end, new in PLURAL_ENDS
+            if item.text.endswith(end)
+        )
+        if meaning.plural or (
+            item.text.endswith("s") and any(one is not None and one.picture == thing.picture for one in singulars)
+        ):
+            many = 2 if thing.kind == "garment" else 3
+        if following is not None and many == 1:
             if not following.meanings and MAKER.search(following.text):
                 self._add_maker(item, thing, following)
                 return
             if _is_head(following):
                 # The first half of a compound ("bicycle bell", "condor wings") counts only where nothing else does.
                 self._add(item.text, thing, 1, following, certain=False)
-                self.reading.subjects[-1].half = True
+                self.reading.subjects[-1].half = thing.at != "far"
+                self.reading.subjects[-1].depth = "back" if thing.at == "far" else ""
                 return
-        self._add(item.text, thing, 3 if meaning.plural else 1, following)
+        self._add(item.text, thing, many, following)
 
-    def _add_maker(self, item: _Item, thing: Thing, following: _Item) -> None:
+    def _add_maker(self, item: Item, thing: Thing, following: Item) -> None:
         """A knife grinder, a bell ringer: somebody with the thing that the first word names."""
         person = next(person for person in self.vocabulary.people if "somebody" in person.words)
         self.skipped = self.at + 1
         self._add(f"{item.text} {following.text}", person, 3 if following.text.endswith("s") else 1, following)
         maker = len(self.reading.subjects) - 1
+        gear = Subject(word=item.text, what=thing)
         if thing.size <= 1.5:
-            self.reading.subjects.append(Subject(word=item.text, what=thing, relation="held", to=maker))
+            gear.relation, gear.to = "held", maker
+        else:
+            gear.depth = "back"
+        self.reading.subjects.append(gear)
 
-    def _note_place(self, item: _Item) -> None:
+    def _note_place(self, item: Item) -> None:
         """A kitchen table stands in a kitchen, unless another place is named."""
-        for meaning in self.vocabulary.phrases.get((item.text.split()[0],), ()):
-            if meaning.category == "place" and " " in item.text:
+        words = item.text.split()
+        if len(words) == 1:
+            return
+        for meaning in self.vocabulary.phrases.get((words[0],), ()):
+            if meaning.category == "place":
                 self.weak_place = self.weak_place or meaning.name
+            elif meaning.category == "time":
+                self.reading.time = self.reading.time or meaning.name
 
-    def _take_place(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
-        if following is not None and following.is_noun:
+    def _take_place(self, meaning: Meaning, item: Item, following: Item | None) -> None:
+        if (following is not None and following.is_noun) or (self.relation == "with" and self.current is not None):
             self.weak_place = self.weak_place or meaning.name
+            self._note_place(item)
             return
         self.reading.place = self.reading.place or meaning.name
+        self._note_place(item)
         if meaning.name == "plain" and self.colour:
             self.reading.background = self.vocabulary.colours[self.colour]
         self._forget()
         self.relation = ""
 
-    def _take_colour(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_colour(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.colour = meaning.name
         if following is None or following.text == ",":
             self._clothe()
 
-    def _take_number(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_number(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         number = self.vocabulary.numbers[meaning.name]
         # In "a long line of camels" the article comes first, in "two little boys" the number does.
         self.count = number if number > 1 else (self.count or number)
 
-    def _take_size(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_size(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.size = self.vocabulary.sizes[meaning.name]
 
-    def _take_part(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_part(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         # What is said of a part ("with one green ear") is not said of the whole.
         if not (following is not None and following.is_noun):
             self._forget()
             self.relation = ""
             self.after_part = True
 
-    def _take_time(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_time(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self._forget()
         self.reading.time = self.reading.time or meaning.name
         if item.get("mood"):
             self.reading.moods.append("warm")
 
-    def _take_weather(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_weather(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self._forget()
         self.weathers.add(meaning.name)
 
-    def _take_mood(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_mood(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.reading.moods.append(meaning.name)
 
-    def _take_style(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_style(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.reading.style = self.reading.style or meaning.name
         self.relation = ""
 
-    def _take_scenic(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_scenic(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.reading.is_close = True
 
-    def _take_relation(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_relation(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         if item.text == "and":
             if self.relation in TAKING or self.relation == "":
                 return
@@ -312,8 +311,10 @@ class _Reader:
             return
         if meaning.name in ("holding", "wearing") and self.doer is None:
             return
+        self.after_of = item.text == "of"
         self._clothe()
         # "one foot on a ball", "her back on the calf": the part is there, not the whole.
+        self.taking = meaning.name if meaning.name in TAKING else ""
         self.relation = "beside" if self.after_part and meaning.name in ("on", "in") else meaning.name
         self.after_part = False
         if self.current is not None:
@@ -334,39 +335,39 @@ class _Reader:
                 return True
         return False
 
-    def _take_pose(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_pose(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         doer = self.reading.subjects[self.doer] if self.doer is not None else None
-        if doer is not None and self.doer == self.current and not self.relation:
-            doer.pose = doer.pose or meaning.name
-        elif doer is not None and not (following is not None and following.is_noun):
+        if (doer is not None and self.doer == self.current and not self.relation) or (
+            doer is not None and not (following is not None and following.is_noun)
+        ):
             doer.pose = doer.pose or meaning.name
         else:
             self.pose = meaning.name
 
-    def _take_hair(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_hair(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         doer = self.reading.subjects[self.doer] if self.doer is not None else None
         if following is not None and following.is_noun:
             self.hair = meaning.name
         elif doer is not None and doer.is_person:
             doer.hair = doer.hair or meaning.name
 
-    def _take_old(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_old(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         doer = self.reading.subjects[self.doer] if self.doer is not None else None
         if item.text.startswith("in ") and doer is not None:
             doer.old = True
         else:
             self.old = True
 
-    def _take_young(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_young(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.young = True
 
-    def _take_she(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_she(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.reading.sex = self.reading.sex or "f"
 
-    def _take_he(self, meaning: Meaning, item: _Item, following: _Item | None) -> None:
+    def _take_he(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.reading.sex = self.reading.sex or "m"
 
-    def _guess(self, at: int, item: _Item) -> None:
+    def _guess(self, at: int, item: Item) -> None:
         """Look up an unknown word where a noun is likely: before a comma, a relation, a verb or the end."""
         if at == self.skipped:
             return
@@ -383,9 +384,7 @@ class _Reader:
         else:
             self._forget()
 
-    def _add(
-        self, word: str, what: Thing | Person, many: int, following: _Item | None, *, certain: bool = True
-    ) -> None:
+    def _add(self, word: str, what: Thing | Person, many: int, following: Item | None, *, certain: bool = True) -> None:
         """Take up a subject with all that waited for it."""
         subject = Subject(
             word=word, what=what, count=max(many, self.count or 1), colour=self.colour, size=self.size, pose=self.pose,
@@ -416,7 +415,7 @@ class _Reader:
         for other in self.joined:
             subject = self.reading.subjects[other]
             if subject.to is None and other != index:
-                worn = self.relation == "in" and self._is_garment(index) and subject.is_person
+                worn = self.relation == "in" and self._is_garment(index) and subject.is_doer
                 if worn:
                     self.reading.subjects[index].relation = "worn"
                     self.reading.subjects[index].to = other
@@ -428,11 +427,17 @@ class _Reader:
 
     def _is_garment(self, index: int) -> bool:
         what = self.reading.subjects[index].what
-        return isinstance(what, Thing) and what.kind == "garment"
+        return isinstance(what, Thing) and what.kind == "garment" and what.picture not in CARRIED
 
     def _give(self, index: int, previous: int | None) -> None:
         """Tie something to who holds or wears it, or to what it stands with."""
         subject = self.reading.subjects[index]
+        if self.after_of and previous is not None and _fills(self.reading.subjects[previous], subject):
+            # A bowl of ramen is one thing, and its picture has the bowl.
+            self.reading.subjects[previous].what = subject.what
+            self.reading.subjects.pop()
+            self.current, self.relation = previous, ""
+            return
         owner = self.doer if self.doer is not None and (self.relation != "with" or subject.is_doer) else previous
         if owner is None or owner == index:
             self.current = index
@@ -458,7 +463,9 @@ class _Reader:
     def _finish(self) -> None:
         self._clothe()
         reading = self.reading
-        reading.place = reading.place or self.weak_place
+        # A palace ballroom under water is under water first.
+        if not reading.place or self.weak_place in ELEMENTS:
+            reading.place = self.weak_place
         reading.weather = next((weather for weather in WEATHER_RANK if weather in self.weathers), "")
         _trim(reading)
 
@@ -480,7 +487,16 @@ def _trim(reading: Reading) -> None:
     reading.subjects = [subjects[at] for at in kept]
 
 
-def _is_head(following: _Item) -> bool:
+def _fills(container: Subject, content: Subject) -> bool:
+    """Whether the picture of a content shows its container too."""
+    if isinstance(container.what, Person) or isinstance(content.what, Person):
+        return False
+    if container.what.kind not in ("vessel", "drink", "food", "object"):
+        return False
+    return content.what.kind == "drink" or content.what.picture in WITH_CONTAINER
+
+
+def _is_head(following: Item) -> bool:
     """Whether a word makes the one before it the first half of a compound."""
     if following.get("thing") or following.get("person") or following.get("part"):
         return following.get("relation") is None

@@ -56,7 +56,9 @@ class StoryboardRenderer:
         try:
             image = rasterise(scene.svg, width, height)
         except ValueError as exc:
-            return RenderFailure(code="unpaintable", message=f"brief {brief.id}: the composed picture is refused: {exc}")
+            return RenderFailure(
+                code="unpaintable", message=f"brief {brief.id}: the composed picture is refused: {exc}"
+            )
         image = stylise(image, reading.style, derive_random(brief.seed, "storyboard", "paper"))
         return Render(
             data=encode(image, self._options.format, self._options.quality),
@@ -86,6 +88,8 @@ def _refuse(brief: Brief, width: Pixels, height: Pixels) -> RenderFailure | None
     if max(width, height) > MAX_ASPECT * min(width, height):
         return RenderFailure(
             code="bad_brief",
-            message=f"brief {brief.id}: {width} x {height} pixels, one side may be at most {MAX_ASPECT:g} times the other",
+            message=(
+                f"brief {brief.id}: {width} x {height} pixels, one side may be at most {MAX_ASPECT:g} times the other"
+            ),
         )
     return None

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 
-from pipeline.adapters.renderers.storyboard.clusters import Cluster, Grouper, Piece
+from pipeline.adapters.renderers.storyboard.clusters import Grouper
 from pipeline.adapters.renderers.storyboard.icons import IconSet, rename_ids
 from pipeline.adapters.renderers.storyboard.indoors import paint_room
 from pipeline.adapters.renderers.storyboard.outdoors import paint_outdoors
 from pipeline.adapters.renderers.storyboard.parse import Reading
-from pipeline.adapters.renderers.storyboard.sky import HEIGHT, Air, paint_light, paint_weather
-from pipeline.adapters.renderers.storyboard.sprites import Sprite, shade
-from pipeline.adapters.renderers.storyboard.vocabulary import Person, Place, Thing, Vocabulary
+from pipeline.adapters.renderers.storyboard.placing import Cluster, Piece
+from pipeline.adapters.renderers.storyboard.planning import Plan, choose_place, is_low, sort_clusters, swims
+from pipeline.adapters.renderers.storyboard.sky import HEIGHT, Air, paint_light, paint_moon, paint_weather
+from pipeline.adapters.renderers.storyboard.sprites import Sprite, mix, shade
+from pipeline.adapters.renderers.storyboard.vocabulary import Place, Thing, Vocabulary
 from pipeline.values.ids import derive_random
-
-# Where people are when nothing says so, and what an unreadable description gets.
-EVERYDAY = ("street", "park", "living", "meadow", "village", "garden")
-ANYWHERE = ("meadow", "mountains", "beach", "street", "forest", "living", "harbour", "garden")
-TABLE_KINDS = ("food", "drink", "vessel", "object", "tool", "toy", "garment", "instrument", "decor")
-WET_WEATHER = ("rain", "storm", "snow", "fog", "wind", "autumn")
 
 
 @dataclass(slots=True)
@@ -39,36 +34,6 @@ class Scene:
     pictures: list[str]
 
 
-@dataclass(slots=True)
-class _Plan:
-    """Clusters by the part of the picture that they belong to."""
-
-    main: list[Cluster] = field(default_factory=list)
-    back: list[Cluster] = field(default_factory=list)
-    sky: list[Cluster] = field(default_factory=list)
-    table: list[Cluster] = field(default_factory=list)
-
-
-def choose_place(reading: Reading, vocabulary: Vocabulary, random: Random) -> str:
-    """Return the named place, or where the things named are mostly found."""
-    if reading.place:
-        return reading.place
-    votes: Counter[str] = Counter()
-    for at, subject in enumerate(reading.subjects):
-        what = subject.what
-        names = [what.picture, what.kind] if isinstance(what, Thing) else [what.bust, what.whole, what.gear, subject.pose]
-        named = [name for name in names if name in vocabulary.homes]
-        if named:
-            votes[vocabulary.homes[named[0]]] += 4 if at == 0 else 1 if named[0] == names[1] else 2
-    if not votes:
-        return random.choice(EVERYDAY if reading.subjects else ANYWHERE)
-    place = max(votes.items(), key=lambda item: item[1])[0]
-    outdoors = any(subject.is_doer for subject in reading.subjects) and reading.weather in WET_WEATHER
-    if vocabulary.places[place].inside and outdoors:
-        return "street"
-    return place
-
-
 def compose(reading: Reading, vocabulary: Vocabulary, icons: IconSet, seed: int, aspect: float) -> Scene:
     """Compose a scene of 512 units' height and ``512 * aspect`` units' width."""
     random = derive_random(seed, "storyboard", "scene")
@@ -76,52 +41,29 @@ def compose(reading: Reading, vocabulary: Vocabulary, icons: IconSet, seed: int,
     place = vocabulary.places[name]
     if reading.background:
         place = place.model_copy(update={"wall": reading.background, "floor": shade(reading.background, -0.06)})
+    if place.inside:
+        place = _take_walls(reading, vocabulary, place)
     air = Air(time=reading.time or "day", weather=reading.weather or place.weather, width=HEIGHT * aspect)
     grouper = Grouper(reading, vocabulary, icons, seed)
-    plan = _sort(grouper.group(), place)
+    plan = sort_clusters(grouper.group(), place)
     stage = _Stage(place, air, derive_random(seed, "storyboard", "stage"), grouper)
     svg = stage.paint(plan, reading)
     return Scene(svg=svg, place=name, time=air.time, weather=air.weather, pictures=grouper.pictures)
 
 
-def _sort(clusters: list[Cluster], place: Place) -> _Plan:
-    plan = _Plan()
-    grounded = [cluster for cluster in clusters if not _lies_on_table(cluster) and not _flies(cluster)]
-    for cluster in clusters:
-        what = cluster.lead.what
-        if _flies(cluster) and not (place.ground == "seabed" or (place.space and len(clusters) == 1)):
-            plan.sky.append(cluster)
-        elif _lies_on_table(cluster) and ((place.inside and place.tables) or (not grounded and _is_food(cluster))):
-            plan.table.append(cluster)
-        elif cluster.lead.depth == "back" or (
-            isinstance(what, Thing) and (what.at == "far" or what.kind == "tree") and len(clusters) > 1
-        ):
-            plan.back.append(cluster)
-        else:
-            plan.main.append(cluster)
-    if plan.table and all(_is_small(cluster) for cluster in plan.main):
-        plan.table, plan.main = [cluster for cluster in clusters if cluster in plan.table or cluster in plan.main], []
-    if not plan.main and not plan.table and plan.back:
-        plan.main, plan.back = plan.back[:3], plan.back[3:]
-    return plan
-
-
-def _flies(cluster: Cluster) -> bool:
-    return isinstance(cluster.lead.what, Thing) and cluster.lead.what.at in ("air", "sky")
-
-
-def _lies_on_table(cluster: Cluster) -> bool:
-    what = cluster.lead.what
-    return isinstance(what, Thing) and what.at == "table" and what.kind in TABLE_KINDS and what.size < 1.0
-
-
-def _is_small(cluster: Cluster) -> bool:
-    what = cluster.lead.what
-    return isinstance(what, Thing) and what.size < 0.8 and what.kind in (*TABLE_KINDS, "plant")
-
-
-def _is_food(cluster: Cluster) -> bool:
-    return isinstance(cluster.lead.what, Thing) and cluster.lead.what.kind in ("food", "drink")
+def _take_walls(reading: Reading, vocabulary: Vocabulary, place: Place) -> Place:
+    """Walls named in a room are the room's: take them from the subjects, and their colour for it."""
+    subjects = reading.subjects
+    for at, subject in enumerate(subjects):
+        what = subject.what
+        if isinstance(what, Thing) and what.picture == "~stone-wall" and not any(s.to == at for s in subjects):
+            if subject.to is None:
+                subjects.pop(at)
+                for other in subjects:
+                    other.to = other.to - 1 if other.to is not None and other.to > at else other.to
+            colour = vocabulary.colours.get(subject.colour or "")
+            return place.model_copy(update={"wall": mix(colour, "#ffffff", 0.35)}) if colour else place
+    return place
 
 
 class _Stage:
@@ -136,23 +78,25 @@ class _Stage:
         self.lights: list[tuple[float, float, float, str]] = []
         self.defs: dict[str, str] = {}
 
-    def paint(self, plan: _Plan, reading: Reading) -> str:
+    def paint(self, plan: Plan, reading: Reading) -> str:
         """Return the whole document."""
         big_sun = any(subject.word == "sun" for subject in reading.subjects)
         if self.place.inside:
             backdrop, line = paint_room(self.place, self.air, self.random)
         else:
             backdrop, line = paint_outdoors(self.place, self.air, self.random, big_sun=big_sun)
-        named = set(self.grouper.pictures)
-        parts = [backdrop, self._props(line, named)]
-        parts.append(self._sky(plan.sky, alone=not (plan.main or plan.table or plan.back)))
-        parts.append(self._back(plan.back, line))
-        parts.append(self._main(plan, line))
-        parts.append(paint_weather(self.air, self.random, inside=self.place.inside or self.place.ground == "seabed"))
-        if not self.place.space and self.place.ground != "seabed":
-            parts.append(paint_light(self.air, inside=self.place.inside))
-        parts.append(self._moods(reading))
-        body = "".join(parts)
+        inside = self.place.inside
+        props = self._props(line, set(self.grouper.pictures))
+        sky = self._sky(plan.sky, alone=not (plan.main or plan.table or plan.back))
+        subjects = [sky, self._back(plan.back, line), self._main(plan, line)]
+        lit = not self.place.space and self.place.ground != "seabed"
+        veils = [paint_light(self.air, share, inside=inside) if lit else "" for share in (0.85, 0.35)]
+        moon = ""
+        if lit and not inside and self.air.time == "night" and self.air.weather not in ("rain", "storm", "fog"):
+            moon = paint_moon(self.width * self.random.choice((0.2, 0.5, 0.8)), 70.0)
+        weather = paint_weather(self.air, self.random, inside=inside or not lit)
+        glow = self._glows(reading)
+        body = "".join([backdrop, props, veils[0], moon, glow, *subjects, weather, veils[1], self._moods(reading)])
         defs = "".join(self.defs.values())
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -185,7 +129,8 @@ class _Stage:
             return drawn
         feet = [piece for piece in cluster.pieces if piece.y > -piece.height * 0.15]
         shade_under = "".join(
-            f'<ellipse cx="{x + piece.x * scale:.1f}" cy="{y + piece.y * scale - 1:.1f}" rx="{piece.width * scale * 0.46:.1f}" '
+            f'<ellipse cx="{x + piece.x * scale:.1f}" cy="{y + piece.y * scale - 1:.1f}" '
+            f'rx="{piece.width * scale * 0.46:.1f}" '
             f'ry="{max(3.0, min(13.0, piece.width * scale * 0.07)):.1f}" fill="#1b1730" opacity=".2"/>'
             for piece in feet
         )
@@ -201,7 +146,9 @@ class _Stage:
             sprite = self.grouper.draw_thing(picture, None)
             spot = words[3] if len(words) > 3 else "floor"
             scale = HEIGHT * high / max(sprite.height, sprite.width * 0.35)
-            foot = {"wall": 150.0 + sprite.height * scale / 2, "sky": 30.0 + sprite.height * scale}.get(spot, line + 22.0)
+            foot = {"wall": 150.0 + sprite.height * scale / 2, "sky": 30.0 + sprite.height * scale}.get(
+                spot, line + 22.0
+            )
             parts.append(
                 self._cluster(
                     Cluster(lead=None, pieces=[Piece(sprite, 0.0, 0.0, scale)]),  # type: ignore[arg-type]
@@ -211,15 +158,18 @@ class _Stage:
         return "".join(parts)
 
     def _sky(self, clusters: list[Cluster], *, alone: bool) -> str:
+        """Place what flies, hangs or shines; a single one that is all there is becomes the picture's middle."""
         parts = []
         spots = [0.3, 0.7, 0.5, 0.15, 0.85]
         if self.random.random() < 0.5:
             spots = [1 - spot for spot in spots]
+        single = alone and len(clusters) == 1
         for at, cluster in enumerate(clusters[:5]):
-            limit = 330.0 if alone and len(clusters) == 1 else 200.0 if alone else 150.0
-            scale = min(1.15 if alone else 0.8, limit / cluster.top, self.width * 0.6 / cluster.width)
-            x = self.width * (0.5 if alone and len(clusters) == 1 else spots[at])
-            y = (HEIGHT * 0.72 if alone and len(clusters) == 1 else 70.0 + 34 * (at % 2) + cluster.top * scale)
+            shines = isinstance(cluster.lead.what, Thing) and cluster.lead.what.at == "sky"
+            limit = 330.0 if single else 200.0 if alone or shines else 150.0
+            scale = min(1.15 if alone else 0.9, limit / cluster.top, self.width * 0.6 / cluster.width)
+            x = self.width * (0.5 if single else spots[at])
+            y = HEIGHT * 0.72 if single else (24.0 if shines else 70.0 + 34 * (at % 2)) + cluster.top * scale
             parts.append(self._cluster(cluster, self._keep_inside(cluster, x, scale), y, scale, shadow=False))
         return "".join(parts)
 
@@ -235,10 +185,16 @@ class _Stage:
         for at, cluster in enumerate(clusters[:5]):
             scale = min(1.0, 270.0 / cluster.top, self.width * 0.7 / cluster.width)
             x = self._keep_inside(cluster, self.width * spots[at], scale)
-            parts.append(self._cluster(cluster, x, line + 34 + 6 * at, scale))
+            foot = line + 34 + 6 * at
+            if swims(cluster) and self.place.ground in ("pier", "beach"):
+                foot = line + 6
+                scale = min(
+                    210.0 / cluster.top, self.width * (0.6 if len(clusters) == 1 else 0.45) / cluster.width, 1.5
+                )
+            parts.append(self._cluster(cluster, x, foot, scale))
         return "".join(parts)
 
-    def _main(self, plan: _Plan, line: float) -> str:
+    def _main(self, plan: Plan, line: float) -> str:
         floating = self.place.ground in ("seabed", "none") or self.place.ground == "clouds"
         bank = self._bank(plan)
         behind_table = bool(plan.table) and bool(plan.main)
@@ -252,20 +208,25 @@ class _Stage:
             clusters, behind_table = [*plan.main, *plan.table], False
             plan = replace(plan, table=[])
         tallest = 330.0 if behind_table else 300.0 if len(clusters) > 1 else 320.0
+        if len(clusters) == 1 and is_low(clusters[0]):
+            tallest = 250.0
         if clusters:
-            parts.append(self._row(clusters, foot if not behind_table else 500.0, tallest, floating=floating, water=line))
+            parts.append(
+                self._row(clusters, foot if not behind_table else 500.0, tallest, floating=floating, water=line)
+            )
         if plan.table:
             parts.append(self._table(plan.table, with_people=behind_table))
         return "".join(parts)
 
-    def _bank(self, plan: _Plan) -> str:
+    def _bank(self, plan: Plan) -> str:
         """A strip of shore where something must stand beside water."""
-        dry = any(not _swims(cluster) for cluster in plan.main)
+        dry = any(not swims(cluster) for cluster in plan.main)
         if not (self.place.water and dry and self.place.ground in ("sea", "lake")):
             return ""
         colour = "#e6c98c" if self.place.ground == "sea" else "#7fae5c"
         return (
-            f'<path d="M0 424q{self.width / 4:g}-26 {self.width / 2:g}-6t{self.width / 2:g}-4V{HEIGHT:g}H0z" fill="{colour}"/>'
+            f'<path d="M0 424q{self.width / 4:g}-26 '
+            f'{self.width / 2:g}-6t{self.width / 2:g}-4V{HEIGHT:g}H0z" fill="{colour}"/>'
         )
 
     def _row(self, clusters: list[Cluster], foot: float, tallest: float, *, floating: bool, water: float) -> str:
@@ -273,16 +234,18 @@ class _Stage:
         ordered = self._order(clusters[:6])
         high = tallest / max(cluster.top for cluster in ordered)
         rows = [ordered]
-        if len(ordered) > 1 and self._fit(ordered) < (0.72 if len(ordered) > 2 else 0.55) * high:
+        if len(ordered) > 1 and self._fit(ordered) < (0.72 if len(ordered) > 3 else 0.5) * high:
             ranked = sorted(ordered, key=lambda cluster: -cluster.top)[: len(ordered) // 2]
             rows = [
                 [cluster for cluster in ordered if any(cluster is other for other in ranked)],
                 [cluster for cluster in ordered if not any(cluster is other for other in ranked)],
             ]
-        scale = min(high, 1.9 if len(ordered) > 1 else 2.7, min(self._fit(row) for row in rows))
+        scale = min(high, 1.9 if len(ordered) > 1 else 2.7, *(self._fit(row) for row in rows))
         placed = []
         for depth, row in enumerate(reversed(rows)):
-            placed.extend(self._line(row, scale * (0.92 if depth else 1.0), foot - 66.0 * depth, floating=floating, water=water))
+            placed.extend(
+                self._line(row, scale * (0.92 if depth else 1.0), foot - 66.0 * depth, floating=floating, water=water)
+            )
         return "".join(markup for _, markup in sorted(placed, key=lambda item: item[0]))
 
     def _fit(self, clusters: list[Cluster]) -> float:
@@ -308,11 +271,13 @@ class _Stage:
                 own = min(64 / cluster.top, scale * 1.7)
                 y = min(y + 18, 496.0)
             if floating:
-                y -= self.random.uniform(0.0, 130.0) * (1 if _swims(cluster) or self.place.ground != "seabed" else 0)
-            elif self.place.water and _swims(cluster):
+                y -= self.random.uniform(0.0, 130.0) * (1 if swims(cluster) or self.place.ground != "seabed" else 0)
+            elif self.place.water and swims(cluster):
                 y = min(foot - 60, water + 120)
             centre = middle - (cluster.left + cluster.right) / 2 * own
-            placed.append((y, self._cluster(cluster, self._keep_inside(cluster, centre, own), y, own, shadow=not floating)))
+            placed.append(
+                (y, self._cluster(cluster, self._keep_inside(cluster, centre, own), y, own, shadow=not floating))
+            )
         return placed
 
     def _order(self, clusters: list[Cluster]) -> list[Cluster]:
@@ -329,7 +294,8 @@ class _Stage:
         parts = [
             f'<rect y="{top:g}" width="{self.width:g}" height="{HEIGHT - top:g}" fill="{wood}"/>'
             f'<rect y="{top:g}" width="{self.width:g}" height="9" fill="{shade(wood, 0.25)}"/>'
-            f'<path d="M0 {top + 44:g}H{self.width:g}M0 {top + 92:g}H{self.width:g}" stroke="{shade(wood, -0.15)}" stroke-width="3"/>'
+            f'<path d="M0 {top + 44:g}H{self.width:g}M0 {top + 92:g}H{self.width:g}" '
+            f'stroke="{shade(wood, -0.15)}" stroke-width="3"/>'
         ]
         ordered = self._order(clusters[:6])
         tallest = 130.0 if with_people else 250.0
@@ -351,22 +317,28 @@ class _Stage:
             parts.append(self._veil("#141022", 0.1 if self.air.time == "night" else 0.3))
         if "neon" in moods:
             parts.append(self._veil("#c03fd0", 0.16))
-        if self.air.is_dark or moods & {"warm", "dim"}:
-            lights = list(self.lights[:8])
-            if not lights and (self.place.inside or "warm" in moods):
-                lights = [(self.width / 2, 150.0, 300.0, "#c98a45")]
-            for x, y, radius, colour in lights:
-                parts.append(self._glow(x, y, radius, colour))
         if "warm" in moods:
             parts.append(f'<rect width="{self.width:g}" height="{HEIGHT:g}" fill="#ff9d3d" opacity=".14"/>')
         if "spot" in moods:
             middle = self.width / 2
             parts.append(
-                f'<path d="M0 0H{self.width:g}V{HEIGHT:g}H0zM{middle - 26:g} 0L{middle - 200:g} 490q200 40 400 0L{middle + 26:g} 0z" '
+                f'<path d="M0 0H{self.width:g}V{HEIGHT:g}H0zM{middle - 26:g} 0L{middle - 200:g} '
+                f'490q200 40 400 0L{middle + 26:g} 0z" '
                 f'fill="#0c0a18" opacity=".5" fill-rule="evenodd"/>'
-                f'<path d="M{middle - 26:g} 0L{middle - 200:g} 490q200 40 400 0L{middle + 26:g} 0z" fill="#fff3c4" opacity=".15"/>'
+                f'<path d="M{middle - 26:g} 0L{middle - 200:g} 490q200 40 400 0L{middle + 26:g} 0z" '
+                'fill="#fff3c4" opacity=".15"/>'
             )
         return "".join(parts)
+
+    def _glows(self, reading: Reading) -> str:
+        """The light of lamps and fires, behind them."""
+        moods = set(reading.moods)
+        if not (self.air.is_dark or moods & {"warm", "dim"}):
+            return ""
+        lights = self.lights[:8]
+        if not lights and (self.place.inside or "warm" in moods):
+            lights = [(self.width / 2, 170.0, 300.0, "#ffb45c")]
+        return "".join(self._glow(x, y, radius, colour) for x, y, radius, colour in lights)
 
     def _veil(self, colour: str, strength: float) -> str:
         return f'<rect width="{self.width:g}" height="{HEIGHT:g}" fill="{colour}" opacity="{strength}"/>'
@@ -378,13 +350,4 @@ class _Stage:
             f'<radialGradient id="{name}"><stop offset="0" stop-color="{colour}" stop-opacity=".5"/>'
             f'<stop offset="1" stop-color="{colour}" stop-opacity="0"/></radialGradient>',
         )
-        return (
-            f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{radius:.0f}" fill="url(#{name})" style="mix-blend-mode:screen"/>'
-        )
-
-
-def _swims(cluster: Cluster) -> bool:
-    what = cluster.lead.what
-    if isinstance(what, Person):
-        return what.whole in ("swimming", "rowing-boat", "surfing") or cluster.lead.pose in ("swim", "row", "surf")
-    return what.at == "water" or what.picture in ("duck", "swan", "lotus", "turtle", "otter", "seal")
+        return f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{radius:.0f}" fill="url(#{name})"/>'

@@ -56,6 +56,14 @@ def gradient(name: str, colours: tuple[str, ...]) -> str:
     return f'<linearGradient id="{name}" x1="0" y1="0" x2="0" y2="1">{stops}</linearGradient>'
 
 
+def strokes(path: str, colour: str, stroke: float, opacity: float = 1.0) -> str:
+    """Stroke a path with round ends."""
+    return (
+        f'<path d="{path}" stroke="{colour}" stroke-width="{stroke}" fill="none" opacity="{opacity}" '
+        f'stroke-linecap="round"/>'
+    )
+
+
 def paint_sky(air: Air, horizon: float, random: Random, *, big_sun: bool = False) -> str:
     """Paint everything above the horizon."""
     parts = [
@@ -67,7 +75,6 @@ def paint_sky(air: Air, horizon: float, random: Random, *, big_sun: bool = False
     if air.time == "night":
         if air.weather not in ("storm", "rain", "fog", "cloudy"):
             parts.append(_stars(air.width, horizon, random, 70))
-        parts.append(_moon(left, horizon * 0.24))
     elif clear or air.weather in ("cloudy", "snow"):
         parts.append(_sun(air, left, horizon, big_sun))
     if air.time == "dusk" and clear:
@@ -86,7 +93,8 @@ def _stars(width: float, height: float, random: Random, count: int) -> str:
     )
 
 
-def _moon(x: float, y: float) -> str:
+def paint_moon(x: float, y: float) -> str:
+    """Paint a full moon with its halo."""
     return (
         f'<circle cx="{x:.0f}" cy="{y:.0f}" r="62" fill="#fff6cf" opacity=".12"/>'
         f'<circle cx="{x:.0f}" cy="{y:.0f}" r="33" fill="#fdf3cd"/>'
@@ -168,8 +176,9 @@ def paint_weather(air: Air, random: Random, *, inside: bool) -> str:
         )
     if air.weather == "fog":
         return "".join(
-            f'<rect x="-20" y="{y + random.uniform(-14, 14):.0f}" width="{width + 40}" height="70" rx="35" fill="#eef1f2" '
-            f'opacity="{0.42 if y > 120 else 0.28}"/>'
+            f'<rect x="-20" y="{y + random.uniform(-14, 14):.0f}" width="{width + 40}" '
+            'height="70" rx="35" fill="#eef1f2" '
+            f'opacity="{0.3 if y > 120 else 0.26}"/>'
             for y in range(60, 440, 62)
         )
     if air.weather == "autumn":
@@ -188,17 +197,20 @@ def paint_weather(air: Air, random: Random, *, inside: bool) -> str:
     return ""
 
 
-def paint_light(air: Air, *, inside: bool) -> str:
-    """Tint the whole picture after the hour; indoors the lamps are lit, so less of it."""
+def paint_light(air: Air, share: float, *, inside: bool) -> str:
+    """Tint what is painted so far after the hour; indoors the lamps are lit, so less of it.
+
+    The backdrop gets the larger share, so that in the night its subjects still can be made out.
+    """
     light = LIGHTS.get(air.time)
     if light is None:
         if air.weather in ("rain", "storm") and not inside:
-            return _veil(air.width, "#5a6a86", 0.3 if air.weather == "rain" else 0.42, True)
+            return _veil(air.width, "#5a6a86", (0.3 if air.weather == "rain" else 0.42) * share, True)
         return ""
     colour, strength, darkens = light
     if inside:
         strength *= 0.55
-    return _veil(air.width, colour, strength, darkens)
+    return _veil(air.width, colour, strength * share, darkens)
 
 
 def _veil(width: float, colour: str, strength: float, darkens: bool) -> str:

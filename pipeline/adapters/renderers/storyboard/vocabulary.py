@@ -61,6 +61,8 @@ class Person(Entry):
     hat: str = ""
     pose: str = ""
     count: int = 1
+    second: str = ""
+    home: str = ""
 
 
 class Place(Entry):
@@ -124,8 +126,8 @@ class Vocabulary(Entry):
 
 
 def spell(phrase: str) -> tuple[str, ...]:
-    """Write a phrase as the reader's tokens: lower case, hyphens part words, no apostrophes."""
-    return tuple(phrase.casefold().replace("-", " ").replace("'", "").split())
+    """Write a phrase as the reader's tokens: lower case, hyphens part words, no genitive s."""
+    return tuple(phrase.casefold().replace("-", " ").replace("'s", "").replace("'", "").split())
 
 
 def split_words(words: str) -> list[str]:
