@@ -48,6 +48,7 @@ class _Probe:
     hue: float | None
     light: float
     low: str  # the colour at the middle of the lower edge: a bust's clothes
+    spills: bool  # whether the art goes beyond the icon's square, where it must be cut off
 
 
 class IconSet:
@@ -86,6 +87,8 @@ class IconSet:
         body = self.body(name)
         if colour is not None:
             body = tint_markup(body, colour, probe.hue, probe.light)
+        if probe.spills:
+            body = f'<svg width="{SIZE}" height="{SIZE}" viewBox="0 0 {SIZE} {SIZE}">{body}</svg>'
         return Sprite(
             svg=f'<g transform="translate({-probe.left:g},{-probe.top:g})">{body}</g>',
             width=probe.right - probe.left,
@@ -107,16 +110,25 @@ class IconSet:
         middle, last = (box[0] + box[2]) // 2, box[3] - 3
         red, green, blue = image.getpixel((middle, max(last, 0)))[:3]  # type: ignore[index]
         return _Probe(
-            left=box[0] * unit, top=box[1] * unit, right=box[2] * unit, bottom=box[3] * unit,
+            spills=_spills(self.body(name)), left=box[0] * unit, top=box[1] * unit, right=box[2] * unit, bottom=box[3] * unit,
             hue=hue, light=light, low=f"#{red:02x}{green:02x}{blue:02x}",
         )  # fmt: skip
 
 
-def _rasterise(body: str) -> Image.Image:
+def _spills(body: str) -> bool:
+    """Whether something shows in the ring around the icon's square, a few units left out for soft edges."""
+    image = _rasterise(body, margin=SIZE // 2).getchannel("A")
+    edge = PROBE_SIDE // 4 - 3
+    image.paste(0, (edge, edge, PROBE_SIDE - edge, PROBE_SIDE - edge))
+    return image.getbbox() is not None
+
+
+def _rasterise(body: str, margin: int = 0) -> Image.Image:
     import resvg_py
     from PIL import Image
 
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}">{body}</svg>'
+    box = f"{-margin} {-margin} {SIZE + 2 * margin} {SIZE + 2 * margin}"
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">{body}</svg>'
     data = resvg_py.svg_to_bytes(svg_string=svg, width=PROBE_SIDE, height=PROBE_SIDE, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(data))).convert("RGBA")
 

@@ -195,8 +195,8 @@ class _Reader:
             self.sex = person.sex
             self.count = 3 if meaning.plural and not self.count else self.count
             return
-        if following is not None and following.get("place") and not following.get("thing"):
-            return  # "child's bedroom" shows no child
+        if following is not None and not following.get("thing") and (following.get("place") or following.get("style")):
+            return  # "child's bedroom", "child's crayon drawing" show no child
         many = 3 if meaning.plural else person.count
         self._add(item.text, person, many, following)
 
