@@ -34,7 +34,6 @@ demo: $(STAMPS)/embedded ## make the demo corpus with small real models on this 
 	$(BIN)/anyinstruct run manifests/demo.yaml
 
 test: $(STAMPS)/dev ## run the tests (PYTEST_ARGS="-k ledger" picks some)
-	$(BIN)/anyinstruct doctor --fetch manifests/smoke.yaml
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint types layers test ## check everything: format, lint, types, layers, tests; CI calls this

@@ -48,11 +48,6 @@ def ask(models: ModelCache, *requests: ChatRequest, **options: Any) -> list[Chat
 
 
 @pytest.fixture(scope="module")
-def models(cache_root: Path) -> ModelCache:
-    return ModelCache(cache_root)
-
-
-@pytest.fixture(scope="module")
 def alone(models: ModelCache) -> list[ChatAnswer]:
     """Four requests, one after the other, with nothing kept in between."""
     return ask(models, *(make_request(number) for number in range(4)), in_flight=1, reuse_prefixes=False)

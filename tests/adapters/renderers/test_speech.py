@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.adapters.audio import decode_audio, measure_audio, measure_loudness
+from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.renderers import kokoro, piper
 from pipeline.adapters.speech import (
     SpeechOptions,
@@ -24,44 +25,21 @@ from pipeline.adapters.speech import (
 )
 from pipeline.adapters.voices import load_voices
 from pipeline.contracts.render import AudioFacts, Brief, Render, Renderer, RendererPlugin, RenderFailure, Voice
-from pipeline.values.errors import ModelFileError, RenderError
+from pipeline.values.errors import RenderError
 from pipeline.values.records import Modality
 
-MODELS = Path.home() / ".cache" / "anyinstruct" / "models"
 VOICES = load_voices(Path(__file__).parents[3] / "manifests" / "voices.yaml")
 PLUGINS: dict[str, RendererPlugin] = {"kokoro": kokoro.PLUGIN, "piper": piper.PLUGIN}
 SENTENCE = "Good morning."
 VOICE_OF = {"kokoro": VOICES["af_heart"], "piper": VOICES["joe"]}
-ENGINES = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(
-            not all(
-                (MODELS / model / "model.onnx").exists() or (MODELS / model / "voices.npz").exists()
-                for model in PLUGINS[name].models(SpeechOptions())
-            ),
-            reason=f"the model files of {name} are not in the cache",
-        ),
-    )
-    for name in ("piper", "kokoro")
-]
-
-
-class CacheFolder:
-    """The model cache as it lies on this machine."""
-
-    def path(self, name: str) -> Path:
-        folder = MODELS / name
-        if not folder.exists():
-            raise ModelFileError(f"{name} is not in {MODELS}")
-        return folder
+ENGINES = ("piper", "kokoro")
 
 
 @cache
 def renderer(name: str, threads: int = 1, extension: str = "flac") -> Renderer:
     plugin: Any = PLUGINS[name]
     loaded: Renderer = plugin.load(
-        SpeechOptions.model_validate({"threads": threads, "extension": extension}), CacheFolder()
+        SpeechOptions.model_validate({"threads": threads, "extension": extension}), ModelCache()
     )
     return loaded
 
@@ -194,7 +172,7 @@ def test_kokoro_refuses_a_language_without_phonemes(name: str) -> None:
 @pytest.mark.parametrize("name", [ENGINES[1]])
 def test_the_voices_file_lists_exactly_the_speakers_of_kokoro(name: str) -> None:
     speakers = {voice.speaker for voice in VOICES.values() if voice.renderer == name}
-    with np.load(MODELS / kokoro.VOICES / "voices.npz") as held:
+    with np.load(ModelCache().path(kokoro.VOICES) / "voices.npz") as held:
         assert speakers == set(held.files)
 
 
@@ -292,8 +270,6 @@ def test_flat_tops_are_counted_and_a_pure_tone_has_none() -> None:
 
 def test_a_voice_of_another_kind_is_no_speaker_of_piper() -> None:
     voice = Voice(name="x", renderer="piper", speaker="amy", languages=("en-US",), licence="CC0-1.0")
-    if not (MODELS / piper.MODEL).exists():
-        pytest.skip("the model files of piper are not in the cache")
     [outcome] = renderer("piper").render([brief_for("piper", "Yes.", voice=voice)])
     assert isinstance(outcome, RenderFailure)
     assert "only joe" in outcome.message

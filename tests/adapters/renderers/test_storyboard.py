@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,17 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageStat
 
+from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.renderers.storyboard import PLUGIN, StoryboardOptions
 from pipeline.adapters.renderers.storyboard.parse import Reading, read_description
 from pipeline.adapters.renderers.storyboard.vocabulary import load_vocabulary
 from pipeline.contracts.render import Brief, ImageFacts, Render, Renderer, RenderFailure
 from pipeline.values.errors import ModelFileError
 from pipeline.values.records import Modality
-
-MODELS = Path(os.environ.get("ANYINSTRUCT_CACHE", Path.home() / ".cache" / "anyinstruct")) / "models"
-needs_icons = pytest.mark.skipif(
-    not (MODELS / "noto-emoji" / "icons.json").is_file(), reason="the model noto-emoji is not fetched"
-)
 
 
 class Files:
@@ -34,8 +29,8 @@ class Files:
 
 
 @pytest.fixture(scope="module")
-def renderer() -> Renderer:
-    return PLUGIN.load(StoryboardOptions(), Files(MODELS))
+def renderer(models: ModelCache) -> Renderer:
+    return PLUGIN.load(StoryboardOptions(), models)
 
 
 def make_brief(text: str, seed: int = 7, side: int = 256, height: int | None = None) -> Brief:
@@ -60,16 +55,14 @@ def read(text: str) -> Reading:
     return read_description(text, load_vocabulary(), lambda noun: None)
 
 
-@needs_icons
 def test_the_same_brief_gives_the_same_bytes_alone_and_in_a_batch(renderer: Renderer) -> None:
     text = "two children and a shaggy dog in a blue rowing boat on a glassy lake"
     [alone] = render(renderer, text)
-    batch = render(PLUGIN.load(StoryboardOptions(), Files(MODELS)), "a red apple on a plate", text)
+    batch = render(PLUGIN.load(StoryboardOptions(), ModelCache()), "a red apple on a plate", text)
     assert batch[1].data == alone.data
     assert batch[0].data != alone.data
 
 
-@needs_icons
 def test_the_seed_varies_the_layout(renderer: Renderer) -> None:
     [one] = render(renderer, "a fox in a forest", seed=1)
     [other] = render(renderer, "a fox in a forest", seed=2)
@@ -77,7 +70,6 @@ def test_the_seed_varies_the_layout(renderer: Renderer) -> None:
     assert one.notes["subjects"] == other.notes["subjects"] == ["fox"]
 
 
-@needs_icons
 @pytest.mark.parametrize(("width", "height"), [(512, 512), (640, 360), (200, 320)])
 def test_pictures_have_the_size_of_the_brief_and_are_not_blank(renderer: Renderer, width: int, height: int) -> None:
     [outcome] = renderer.render([make_brief("an old man feeding pigeons in a park", side=width, height=height)])
@@ -88,7 +80,6 @@ def test_pictures_have_the_size_of_the_brief_and_are_not_blank(renderer: Rendere
     assert max(ImageStat.Stat(image).stddev) > 20
 
 
-@needs_icons
 def test_notes_name_what_was_found(renderer: Renderer) -> None:
     [outcome] = render(renderer, "a red tractor and three sheep in a snowy field at dawn")
     assert outcome.notes["subjects"] == ["tractor", "sheep"]
@@ -96,20 +87,17 @@ def test_notes_name_what_was_found(renderer: Renderer) -> None:
     assert (outcome.notes["place"], outcome.notes["time"], outcome.notes["weather"]) == ("field", "dawn", "snow")
 
 
-@needs_icons
 def test_night_is_darker_than_day(renderer: Renderer) -> None:
     day, night = render(renderer, "a cottage in a meadow at noon", "a cottage in a meadow at midnight")
     assert sum(mean_rgb(night)) < 0.6 * sum(mean_rgb(day))
 
 
-@needs_icons
 def test_a_colour_word_colours_its_thing(renderer: Renderer) -> None:
     red, blue = render(renderer, "a red bicycle on a street", "a blue bicycle on a street")
     assert mean_rgb(red)[0] > mean_rgb(blue)[0] + 1
     assert mean_rgb(blue)[2] > mean_rgb(red)[2] + 1
 
 
-@needs_icons
 def test_a_black_and_white_photograph_has_no_colour(renderer: Renderer) -> None:
     [outcome] = render(renderer, "black and white photograph of a girl on a swing")
     assert outcome.notes["style"] == "mono"
@@ -117,7 +105,6 @@ def test_a_black_and_white_photograph_has_no_colour(renderer: Renderer) -> None:
     assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
-@needs_icons
 @pytest.mark.parametrize(
     "text",
     [
@@ -138,7 +125,6 @@ def test_any_text_gives_a_picture(renderer: Renderer, text: str) -> None:
     assert isinstance(outcome.notes["subjects"], list)
 
 
-@needs_icons
 def test_outcomes_keep_order_and_count_and_bad_briefs_fail_alone(renderer: Renderer) -> None:
     good = make_brief("a lighthouse")
     briefs = [
@@ -156,20 +142,18 @@ def test_outcomes_keep_order_and_count_and_bad_briefs_fail_alone(renderer: Rende
     assert "big" in failures[1].message and "100000" in failures[1].message
 
 
-@needs_icons
 def test_webp_is_an_option() -> None:
-    webp = PLUGIN.load(StoryboardOptions(format="webp", quality=60), Files(MODELS))
+    webp = PLUGIN.load(StoryboardOptions(format="webp", quality=60), ModelCache())
     [outcome] = render(webp, "a sailing boat at sunset")
     assert outcome.extension == "webp"
     assert Image.open(io.BytesIO(outcome.data)).format == "WEBP"
 
 
-@needs_icons
 def test_every_name_in_the_vocabulary_can_be_drawn() -> None:
     from pipeline.adapters.renderers.storyboard.figures import draw_whole
     from pipeline.adapters.renderers.storyboard.icons import IconSet
 
-    icons, vocabulary = IconSet(MODELS / "noto-emoji"), load_vocabulary()
+    icons, vocabulary = IconSet(ModelCache().path("noto-emoji")), load_vocabulary()
     pictures = {thing.picture for thing in vocabulary.things.values()}
     pictures |= {prop.split()[0] for place in vocabulary.places.values() for prop in place.props}
     pictures |= {name for person in vocabulary.people for name in (person.gear, person.hat) if name}

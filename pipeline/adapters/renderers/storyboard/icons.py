@@ -110,7 +110,8 @@ class IconSet:
         middle, last = (box[0] + box[2]) // 2, box[3] - 3
         red, green, blue = image.getpixel((middle, max(last, 0)))[:3]  # type: ignore[index]
         return _Probe(
-            spills=_spills(self.body(name)), left=box[0] * unit, top=box[1] * unit, right=box[2] * unit, bottom=box[3] * unit,
+            spills=_spills(self.body(name)),
+            left=box[0] * unit, top=box[1] * unit, right=box[2] * unit, bottom=box[3] * unit,
             hue=hue, light=light, low=f"#{red:02x}{green:02x}{blue:02x}",
         )  # fmt: skip
 
@@ -128,7 +129,8 @@ def _rasterise(body: str, margin: int = 0) -> Image.Image:
     from PIL import Image
 
     box = f"{-margin} {-margin} {SIZE + 2 * margin} {SIZE + 2 * margin}"
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">{body}</svg>'
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    svg = f'<svg {spaces} viewBox="{box}">{body}</svg>'
     data = resvg_py.svg_to_bytes(svg_string=svg, width=PROBE_SIDE, height=PROBE_SIDE, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(data))).convert("RGBA")
 

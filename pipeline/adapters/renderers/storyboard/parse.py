@@ -20,7 +20,7 @@ Resolve = Callable[[str], Thing | None]
 WITH_CONTAINER = ("steaming-bowl", "cooked-rice", "green-salad", "bowl-with-spoon", "curry-rice", "pot-of-food",
                   "spaghetti", "honey-pot", "~jam-jar", "bucket")  # fmt: skip
 PLURAL_ENDS = (("ies", "y"), ("es", ""), ("s", ""))
-ELEMENTS = ("underwater", "space", "moon", "mars", "skyland")
+ELEMENTS = ("underwater", "space", "moon", "mars")
 # Garments in the vocabulary's sense that are carried and not worn.
 CARRIED = ("umbrella", "closed-umbrella", "luggage", "briefcase", "handbag", "backpack", "purse", "folding-hand-fan",
            "~saddle")  # fmt: skip
