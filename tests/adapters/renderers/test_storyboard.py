@@ -11,7 +11,8 @@ from PIL import Image, ImageStat
 
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.renderers.storyboard import PLUGIN, StoryboardOptions
-from pipeline.adapters.renderers.storyboard.parse import Reading, read_description
+from pipeline.adapters.renderers.storyboard.parse import read_description
+from pipeline.adapters.renderers.storyboard.subjects import Reading
 from pipeline.adapters.renderers.storyboard.vocabulary import load_vocabulary
 from pipeline.contracts.render import Brief, ImageFacts, Render, Renderer, RenderFailure
 from pipeline.values.errors import ModelFileError

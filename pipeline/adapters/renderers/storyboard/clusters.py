@@ -16,9 +16,9 @@ from pipeline.adapters.renderers.storyboard.figures import (
     person_height,
 )
 from pipeline.adapters.renderers.storyboard.icons import IconSet
-from pipeline.adapters.renderers.storyboard.parse import Reading, Subject
 from pipeline.adapters.renderers.storyboard.placing import OVERHEAD, PLACERS, Cluster, Piece, arrange, crown, flies
 from pipeline.adapters.renderers.storyboard.sprites import Sprite, draw_shape
+from pipeline.adapters.renderers.storyboard.subjects import Reading, Subject
 from pipeline.adapters.renderers.storyboard.vocabulary import Person, Thing, Vocabulary
 from pipeline.values.ids import derive_random
 

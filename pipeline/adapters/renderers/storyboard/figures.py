@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from pipeline.adapters.renderers.storyboard.icons import IconSet
-from pipeline.adapters.renderers.storyboard.parse import Subject
 from pipeline.adapters.renderers.storyboard.sprites import Sprite, luminance, shade, tint_clothes
+from pipeline.adapters.renderers.storyboard.subjects import Subject
 from pipeline.adapters.renderers.storyboard.vocabulary import Person
 
 SKINS = ("#fadcbc", "#e0bb95", "#bf8f68", "#9b643d", "#594539")

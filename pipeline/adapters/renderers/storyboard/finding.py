@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,19 @@ UNFIT = ("button", "sign", "symbol", "face", "clock", "sunrise", "sunset", "city
 class Finder:
     """Looks nouns up in the emoji keywords; the sentence model is loaded when the first noun needs it."""
 
-    def __init__(self, icons: IconSet, keywords: Path, labels: Path, model: Path | None) -> None:
-        """Read both keyword lists; ``model`` is None where meanings are not to be compared."""
+    def __init__(
+        self, icons: IconSet, known: Iterable[Thing], keywords: Path, labels: Path, model: Path | None
+    ) -> None:
+        """Read both keyword lists.
+
+        Args:
+            icons: Only what they hold can be found.
+            known: Things of the vocabulary, whose kind and size are better than those of an emoji group.
+            keywords: The list of emojilib.
+            labels: The list of emojibase-data.
+            model: None where meanings are not to be compared.
+        """
+        sized = {thing.picture: thing for thing in known}
         self._model_path = model
         self._things: list[Thing] = []
         self._names: dict[str, Thing] = {}
@@ -49,7 +60,7 @@ class Finder:
             kind = GROUPS.get(entry.get("group", -1))
             if kind is None or name not in icons or any(word in name for word in UNFIT):
                 continue
-            thing = Thing(picture=name, kind=kind[0], at=kind[1], size=kind[2])
+            thing = sized.get(name) or Thing(picture=name, kind=kind[0], at=kind[1], size=kind[2])
             # A keyword counts where both lists have it: each alone is full of associations (dark: sunglasses).
             agreed = set(entry.get("tags", ())) & set(more.get(entry["emoji"], ()))
             self._take(thing, entry["label"].casefold(), sorted(agreed))

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from pipeline.adapters.renderers.storyboard.subjects import Reading, Subject, fills, trim
 from pipeline.adapters.renderers.storyboard.tokens import Item, itemise
 from pipeline.adapters.renderers.storyboard.vocabulary import Category, Meaning, Person, Thing, Vocabulary
 
-MAX_SUBJECTS = 8
-
 Resolve = Callable[[str], Thing | None]
 
-WITH_CONTAINER = ("steaming-bowl", "cooked-rice", "green-salad", "bowl-with-spoon", "curry-rice", "pot-of-food",
-                  "spaghetti", "honey-pot", "~jam-jar", "bucket")  # fmt: skip
+# Endings of plurals, and what the singular has in their place.
 PLURAL_ENDS = (("ies", "y"), ("es", ""), ("s", ""))
+# Surroundings that a room named in them does not replace.
 ELEMENTS = ("underwater", "space", "moon", "mars")
 # Garments in the vocabulary's sense that are carried and not worn.
 CARRIED = ("umbrella", "closed-umbrella", "luggage", "briefcase", "handbag", "backpack", "purse", "folding-hand-fan",
@@ -27,63 +25,9 @@ CARRIED = ("umbrella", "closed-umbrella", "luggage", "briefcase", "handbag", "ba
 WEATHER_RANK = ("storm", "snow", "rain", "fog", "cloudy", "autumn", "wind", "clear")
 PLACING = ("on", "in", "under", "over", "behind", "front", "beside", "riding")
 TAKING = ("holding", "wearing", "with")
-DOERS = ("animal", "bird", "creature", "insect", "fish")
-# A verb or an adverb is no noun, whatever stands after it.
+# Endings of who does something, and of words that are no nouns whatever stands after them.
 MAKER = re.compile(r"(ers?|ors?|ists?|smiths?|wrights?)$")
 NOT_NOUN = re.compile(r"(ly|ed|ing|ous|ful|less|ish|est|ier)$")
-
-
-@dataclass(slots=True)
-class Subject:
-    """Something that the description names.
-
-    Attributes:
-        relation: How it is placed towards ``to``, an index into the subjects; `held`, `worn` and `with` say what
-            another one has.
-        certain: False for a guess: an unknown noun, or the first half of a compound.
-        half: The first half of a compound.
-    """
-
-    word: str
-    what: Thing | Person
-    count: int = 1
-    colour: str | None = None
-    size: float = 1.0
-    pose: str = ""
-    hair: str = ""
-    sex: str = ""
-    old: bool = False
-    young: bool = False
-    relation: str = ""
-    to: int | None = None
-    depth: str = ""
-    certain: bool = True
-    half: bool = False
-
-    @property
-    def is_person(self) -> bool:
-        """Whether it is drawn as a figure."""
-        return isinstance(self.what, Person)
-
-    @property
-    def is_doer(self) -> bool:
-        """Whether it can hold, wear or ride something."""
-        return isinstance(self.what, Person) or self.what.kind in DOERS
-
-
-@dataclass(slots=True)
-class Reading:
-    """All that a description says to the painter; empty where it says nothing."""
-
-    subjects: list[Subject] = field(default_factory=list)
-    place: str = ""
-    time: str = ""
-    weather: str = ""
-    moods: list[str] = field(default_factory=list)
-    style: str = ""
-    sex: str = ""
-    is_close: bool = False
-    background: str | None = None
 
 
 class _Reader:
@@ -225,15 +169,19 @@ class _Reader:
                 return
         self._add(item.text, thing, many, following)
 
-    def _add_maker(self, item: Item, thing: Thing, following: Item) -> None:
-        """A knife grinder, a bell ringer: somebody with the thing that the first word names."""
+    def _tool(self, word: str) -> Thing | None:
+        """Return what a skateboarder or drummers have: the thing that the stem names."""
+        return self.resolve(MAKER.sub("", word)) if MAKER.search(word) else None
+
+    def _add_maker(self, item: Item, thing: Thing, following: Item | None) -> None:
+        """A knife grinder, a bell ringer, a skateboarder: somebody with the thing that the word names."""
         person = next(person for person in self.vocabulary.people if "somebody" in person.words)
-        self.skipped = self.at + 1
-        self._add(f"{item.text} {following.text}", person, 3 if following.text.endswith("s") else 1, following)
-        maker = len(self.reading.subjects) - 1
+        word = item.text if following is None else f"{item.text} {following.text}"
+        self.skipped = self.at + 1 if following is not None else self.skipped
+        self._add(word, person, 3 if word.endswith("s") else 1, following)
         gear = Subject(word=item.text, what=thing)
         if thing.size <= 1.5:
-            gear.relation, gear.to = "held", maker
+            gear.relation, gear.to = "held", len(self.reading.subjects) - 1
         else:
             gear.depth = "back"
         self.reading.subjects.append(gear)
@@ -250,7 +198,8 @@ class _Reader:
                 self.reading.time = self.reading.time or meaning.name
 
     def _take_place(self, meaning: Meaning, item: Item, following: Item | None) -> None:
-        if (following is not None and following.is_noun) or (self.relation == "with" and self.current is not None):
+        aside = following is not None and (following.is_noun or following.text == "behind")
+        if aside or (self.relation == "with" and self.current is not None):
             self.weak_place = self.weak_place or meaning.name
             self._note_place(item)
             return
@@ -381,6 +330,8 @@ class _Reader:
         if thing is not None:
             plural = item.text.endswith("s") and not item.text.endswith("ss")
             self._add(item.text, thing, 3 if plural else 1, following, certain=False)
+        elif (tool := self._tool(item.text)) is not None and at and self.items[at - 1].get("number"):
+            self._add_maker(item, tool, None)
         else:
             self._forget()
 
@@ -432,7 +383,7 @@ class _Reader:
     def _give(self, index: int, previous: int | None) -> None:
         """Tie something to who holds or wears it, or to what it stands with."""
         subject = self.reading.subjects[index]
-        if self.after_of and previous is not None and _fills(self.reading.subjects[previous], subject):
+        if self.after_of and previous is not None and fills(self.reading.subjects[previous], subject):
             # A bowl of ramen is one thing, and its picture has the bowl.
             self.reading.subjects[previous].what = subject.what
             self.reading.subjects.pop()
@@ -467,33 +418,7 @@ class _Reader:
         if not reading.place or self.weak_place in ELEMENTS:
             reading.place = self.weak_place
         reading.weather = next((weather for weather in WEATHER_RANK if weather in self.weathers), "")
-        _trim(reading)
-
-
-def _trim(reading: Reading) -> None:
-    """Keep the first few subjects, certain ones before guesses, and mend what pointed at the others."""
-    subjects = reading.subjects
-    certain = sum(subject.certain for subject in subjects)
-    ranked = sorted(range(len(subjects)), key=lambda at: (not subjects[at].certain, at))
-    room = MAX_SUBJECTS if certain >= MAX_SUBJECTS else max(certain, min(MAX_SUBJECTS - 2, len(subjects)))
-    if certain:
-        ranked = [at for at in ranked if not subjects[at].half]
-    kept = sorted(ranked[:room])
-    places = {old: new for new, old in enumerate(kept)}
-    for subject in subjects:
-        subject.to = places.get(subject.to) if subject.to is not None else None
-        if subject.to is None:
-            subject.relation = ""
-    reading.subjects = [subjects[at] for at in kept]
-
-
-def _fills(container: Subject, content: Subject) -> bool:
-    """Whether the picture of a content shows its container too."""
-    if isinstance(container.what, Person) or isinstance(content.what, Person):
-        return False
-    if container.what.kind not in ("vessel", "drink", "food", "object"):
-        return False
-    return content.what.kind == "drink" or content.what.picture in WITH_CONTAINER
+        trim(reading)
 
 
 def _is_head(following: Item) -> bool:

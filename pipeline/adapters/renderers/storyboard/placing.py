@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from pipeline.adapters.renderers.storyboard.parse import Subject
 from pipeline.adapters.renderers.storyboard.sprites import Sprite
+from pipeline.adapters.renderers.storyboard.subjects import Subject
 from pipeline.adapters.renderers.storyboard.vocabulary import Thing
 
 TALL_TOOLS = ("broom", "~rake", "shovel", "fishing-pole", "ladder", "crutch", "~paddle", "net-with-handle")

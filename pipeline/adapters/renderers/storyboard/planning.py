@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from pipeline.adapters.renderers.storyboard.parse import Reading
 from pipeline.adapters.renderers.storyboard.placing import Cluster, flies
+from pipeline.adapters.renderers.storyboard.subjects import Reading
 from pipeline.adapters.renderers.storyboard.vocabulary import Person, Place, Thing, Vocabulary
 
 # Where people are when nothing says so, and what an unreadable description gets.

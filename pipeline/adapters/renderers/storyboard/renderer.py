@@ -35,6 +35,7 @@ class StoryboardRenderer:
         self._icons = IconSet(models.path("noto-emoji"))
         self._finder = Finder(
             self._icons,
+            self._vocabulary.things.values(),
             models.path("emojilib"),
             models.path("emojibase-data"),
             models.path("minilm-l6-v2-int8") if options.sentence_model else None,

@@ -9,11 +9,11 @@ from pipeline.adapters.renderers.storyboard.clusters import Grouper
 from pipeline.adapters.renderers.storyboard.icons import IconSet, rename_ids
 from pipeline.adapters.renderers.storyboard.indoors import paint_room
 from pipeline.adapters.renderers.storyboard.outdoors import paint_outdoors
-from pipeline.adapters.renderers.storyboard.parse import Reading
 from pipeline.adapters.renderers.storyboard.placing import Cluster, Piece
 from pipeline.adapters.renderers.storyboard.planning import Plan, choose_place, is_low, sort_clusters, swims
 from pipeline.adapters.renderers.storyboard.sky import HEIGHT, Air, paint_light, paint_moon, paint_weather
 from pipeline.adapters.renderers.storyboard.sprites import Sprite, mix, shade
+from pipeline.adapters.renderers.storyboard.subjects import Reading
 from pipeline.adapters.renderers.storyboard.vocabulary import Place, Thing, Vocabulary
 from pipeline.values.ids import derive_random
 
