@@ -165,7 +165,7 @@ def parse_topics(text: str, count: int, known: set[str]) -> list[str]:
     problem = ""
     for item in listed[:count]:
         try:
-            topic = plain_text("topics", item, MAX_CHARACTERS, 2).rstrip(".")
+            topic = plain_text("topics", item, MAX_CHARACTERS, 2).strip(" .,;:")
         except InvalidAnswer as exc:
             problem = str(exc)
             continue
