@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.shipped import shipped
@@ -44,14 +43,6 @@ class Outcome:
     renders: dict[str, set[str]]
     counts: dict[str, int]
     was_idle: bool
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """One Ray for all runs here; a run that finds Ray initialised uses it and leaves it running."""
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

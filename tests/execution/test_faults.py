@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import ray
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
@@ -18,13 +17,6 @@ from tests.support.endpoint import Endpoint, running_endpoint
 from tests.support.projects import describe, make, verify, write_manifest
 
 TOPICS = {"list": ["a harbour at dawn", "a stall of roasted corn", "an old tram", "a kite with a broken tail"]}
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,15 @@
+"""One Ray for all runs of a module: a run that finds Ray initialised uses it and leaves it running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
+    yield
+    ray.shutdown()
