@@ -7,7 +7,7 @@ into chunks, silence trimmed and ends faded a chunk, pauses between chunks, one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ from pipeline.adapters.audio import (
     set_loudness,
     trim_silence,
 )
+from pipeline.adapters.provenance import describe_software
 from pipeline.contracts.render import Brief, Render, RendererOptions, RenderFailure, Voice
 from pipeline.values.records import Modality
 from pipeline.values.spoken import is_speakable
@@ -105,6 +106,10 @@ class SpeechEngine(Protocol):
         """
         ...
 
+    def provenance(self) -> Mapping[str, str]:
+        """What speaks, beyond the options; see ``Renderer.provenance``."""
+        ...
+
 
 class SpeechRenderer:
     """A renderer around an engine. Same brief, same bytes.
@@ -119,6 +124,10 @@ class SpeechRenderer:
     def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
         """Return one outcome per brief, in order. What is wrong with one brief fails that brief only."""
         return [self._render_one(brief) for brief in briefs]
+
+    def provenance(self) -> Mapping[str, str]:
+        """The engine's, and the encoder's version."""
+        return {**self._engine.provenance(), **describe_software("soundfile")}
 
     def _render_one(self, brief: Brief) -> Render | RenderFailure:
         voice = brief.voice

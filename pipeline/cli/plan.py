@@ -76,11 +76,13 @@ def _total(project: Project, result: Forecast) -> str:
         return "Nothing is to do."
     calls = sum(stage.calls for stage in stages)
     tokens = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
+    gpu_hours = sum(stage.gpu_seconds for stage in stages) / 3600
+    on_gpu = f" ({gpu_hours:,.1f} GPU hours)" if gpu_hours else ""
     seconds = sum(stage.render_seconds for stage in stages)
     money = f"{sum(stage.usd for stage in stages):,.2f} USD" if project.is_priced else "an unknown price"
     return (
-        f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, and {say_duration(seconds)} of rendering; "
-        "retries come on top, cached prompt tokens come off."
+        f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, and {say_duration(seconds)} of rendering{on_gpu};"
+        " retries come on top, cached prompt tokens come off."
     )
 
 

@@ -11,7 +11,7 @@ belong into :meth:`RendererPlugin.load`, which runs in the worker, once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -105,11 +105,26 @@ class RenderFailure(Record):
     message: str
 
 
+Outcome = Render | RenderFailure
+
+Finish = Callable[[], Outcome]
+"""Gates and encoding that are still owed: called once, on any thread, while the accelerator makes the next batch."""
+
+
 class Renderer(Protocol):
     """Turns briefs into media. Same brief, same version: same bytes, or documented why not."""
 
-    def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
-        """Return one outcome per brief, in order; raise RenderError only if the whole batch is lost."""
+    def render(self, briefs: Sequence[Brief]) -> Sequence[Outcome | Finish]:
+        """Return one outcome per brief, in order, or what finishes it.
+
+        Raises:
+            OutOfMemory: the batch does not fit; nothing of it was made, and a smaller one may fit.
+            RenderError: the renderer cannot work at all.
+        """
+        ...
+
+    def provenance(self) -> Mapping[str, str]:
+        """What made the media beyond the options: weights' revision or hash, library versions, dtype, device."""
         ...
 
 

@@ -42,7 +42,11 @@ MAX_FORECAST_TOPICS = 2_000_000
 
 @dataclass
 class StageForecast:
-    """One stage: what is there, and what making the rest takes."""
+    """One stage: what is there, and what making the rest takes.
+
+    Attributes:
+        gpu_seconds: Render seconds times the GPUs that a worker holds meanwhile.
+    """
 
     inventory: Inventory
     calls: int = 0
@@ -50,6 +54,7 @@ class StageForecast:
     completion_tokens: int = 0
     usd: USD = 0.0
     render_seconds: Seconds = 0.0
+    gpu_seconds: Seconds = 0.0
 
 
 @dataclass
@@ -194,6 +199,8 @@ def _forecast_media(
         stage = result.stages[modality] = StageForecast(_scaled(have, scale))
         per_brief = project.plugin(modality).estimate(project.options(modality), _typical(modality, project.manifest))
         stage.render_seconds = (stage.inventory.stale + stage.inventory.missing) * per_brief
+        choice = project.manifest.render.section(modality)
+        stage.gpu_seconds = stage.render_seconds * (choice.num_gpus if choice else 0.0)
 
 
 def _typical(modality: Modality, manifest: Manifest) -> Brief:

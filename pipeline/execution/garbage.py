@@ -211,7 +211,7 @@ def _spent_journals(store: ShardFolder, stage: str) -> list[Path]:
     rows = store.rows(stage, ["record_id", "inputs"])
     committed = {row["record_id"]: content_key(json.loads(row["inputs"])) for row in rows}
     current = {name for parts in _read_parts(store).values() for name, kind in parts if kind == stage}
-    newest = {entry["record"]: entry["input_key"] for entry in store.journal(stage).entries()}
+    newest = {e["record"]: e["input_key"] for e in store.journal(stage).entries() if e["event"] != "provenance"}
     if any(name in current and committed.get(name) != key for name, key in newest.items()):
         return []
     return sorted(segments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -123,7 +123,16 @@ def _describe_renderer(project: Project, modality: Modality, ledgers: Sequence[S
         "seconds": round(sum(fact.get("render_seconds", 0.0) for fact in facts), 3),
         "made": sum(fact.get("num_made", 0) for fact in facts),
         "failed": sum(fact.get("num_failed", 0) for fact in facts),
+        "made_by": _distinct(stated for fact in facts for stated in fact.get("provenance", [])),
     }
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def _describe_prompts(project: Project) -> dict[str, str]:

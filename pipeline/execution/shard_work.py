@@ -20,6 +20,7 @@ from pipeline.execution.project import Project
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue
 from pipeline.work import dialogues, scenarios, topics
+from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
@@ -60,6 +61,7 @@ class ShardWork:
         self.folder = CorpusFolder(project.corpus, lock)
         self._models = ModelCache()
         self._renderers: dict[Modality, Renderer] = {}
+        self._sizes: dict[Modality, BatchSize] = {}
 
     @cached_property
     def writing(self) -> Writing:
@@ -94,6 +96,7 @@ class ShardWork:
             choice=choice,
             version=plugin.version,
             is_draft=plugin.is_draft,
+            size=self._sizes.setdefault(modality, BatchSize(choice.batch)),
             load=lambda: self._load(modality),
             watch=self.watch,
         )

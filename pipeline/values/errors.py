@@ -8,6 +8,7 @@ AnyInstructError
 ├── EndpointError          an LLM endpoint refuses for good (key, quota, unknown model): the run stops
 ├── ChatFailure            one call failed: recorded with its code, the run goes on
 └── RenderError            a renderer cannot work at all (weights, library): the run stops
+    └── OutOfMemory        a batch does not fit the accelerator: half of it is tried
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class EndpointError(AnyInstructError):
 
 class RenderError(AnyInstructError):
     """A renderer cannot be loaded or has lost a whole batch."""
+
+
+class OutOfMemory(RenderError):
+    """A batch does not fit into the device's memory. Nothing of it was made; a smaller one may fit."""
 
 
 class ChatFailure(AnyInstructError):

@@ -149,12 +149,19 @@ class Writer(Section):
 
 
 class RendererChoice(Section):
-    """A renderer by name with its own options; those are validated by the renderer's plug-in."""
+    """A renderer by name with its own options; those are validated by the renderer's plug-in.
+
+    Attributes:
+        attempts: Renders of one brief, each with another seed, before its failure is final.
+        batch: Briefs given at once; ``auto`` doubles while that pays. Halved where memory runs out.
+        actors: Workers, each with its own weights.
+        num_gpus: GPUs that a worker holds; 0.5 puts two on one.
+    """
 
     renderer: Identifier
     options: dict[str, Any] = {}
     attempts: int = Field(2, ge=1, le=10)
-    batch: int = Field(8, ge=1, le=1024)
+    batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     actors: int = Field(1, ge=1, le=1024)
     num_gpus: float = Field(0, ge=0)
 

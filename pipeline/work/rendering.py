@@ -5,29 +5,36 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 
-from pipeline.contracts.render import Brief, Render, Renderer, RenderFailure
+from pipeline.contracts.render import Renderer, RenderFailure
 from pipeline.contracts.storage import Journal, Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import asset_id, derive_seed, sha256_hex
+from pipeline.values.ids import asset_id, sha256_hex
 from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
 from pipeline.work import tables
+from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.orders import Order, base_row, order_key
+from pipeline.work.render_loop import Made, RenderLoop
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """What a shard's rendering of one modality is given."""
+    """What a shard's rendering of one modality is given.
+
+    Attributes:
+        size: The batch size, which a worker's shards find together.
+        load: Loads the weights at its first call.
+    """
 
     modality: Modality
     corpus_seed: int
     choice: RendererChoice
     version: str
     is_draft: bool
+    size: BatchSize
     load: Callable[[], Renderer]
     watch: Watch
 
@@ -57,7 +64,7 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
     made = _journalled(journal, by_id)
     missing = [order for order in orders if order.record_id not in kept and order.record_id not in made]
     if missing:
-        _render_missing(missing, journal, job)
+        _render(missing, journal, job)
         made = _journalled(journal, by_id)
     counts = {"ok": 0, "failed": 0}
     seconds = 0.0
@@ -89,6 +96,7 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
         "is_draft": job.is_draft,
         "num_made": counts["ok"],
         "num_failed": counts["failed"],
+        "provenance": _provenance(journal, receipt),
     }
     update = {"order_key": wanted, "num_ok": counts["ok"], "num_failed": counts["failed"], "facts": facts}
     return store.restate(draft.model_copy(update=update))
@@ -98,7 +106,7 @@ def _journalled(journal: Journal, by_id: dict[str, Order[PlacedBrief]]) -> dict[
     """Outcomes in the journal that hold for what is ordered now and whose bytes are whole."""
     found: dict[str, Row] = {}
     for entry in journal.entries():
-        order = by_id.get(entry["record"])
+        order = by_id.get(entry.get("record", ""))
         if order is None or entry["input_key"] != order.input_key:
             continue
         if entry["event"] == "failure" or journal.blob(entry) is not None:
@@ -106,59 +114,43 @@ def _journalled(journal: Journal, by_id: dict[str, Order[PlacedBrief]]) -> dict[
     return found
 
 
-def _render_missing(missing: Sequence[Order[PlacedBrief]], journal: Journal, job: RenderJob) -> None:
-    """Render in batches; what fails its gates is tried again with the next attempt's seed."""
+def _provenance(journal: Journal, former: Receipt | None) -> list[Row]:
+    """What made the media of a shard, once each: a shard can be begun on one machine and ended on another."""
+    stated = list(former.facts.get("provenance", [])) if former else []
+    for entry in journal.entries():
+        if entry["event"] == "provenance" and entry["made_by"] not in stated:
+            stated.append(entry["made_by"])
+    return stated
+
+
+def _render(missing: Sequence[Order[PlacedBrief]], journal: Journal, job: RenderJob) -> None:
+    """Render what is missing; each outcome is journalled once it is final."""
+    keys = {order.payload.brief.id: (order.record_id, order.input_key) for order in missing}
     renderer = job.load()
-    # Briefs of about one size share a batch, since the longest decides what a batch costs.
-    waiting = [(order, 0) for order in sorted(missing, key=lambda o: (_size(o.payload.brief), o.record_id))]
-    while waiting:
-        job.watch.check()
-        batch, waiting = waiting[: job.choice.batch], waiting[job.choice.batch :]
-        briefs = [_attempt(order.payload.brief, attempt, job.corpus_seed) for order, attempt in batch]
-        started = perf_counter()
-        outcomes = renderer.render(briefs)
-        seconds = (perf_counter() - started) / len(batch)
-        for (order, attempt), brief, outcome in zip(batch, briefs, outcomes, strict=True):
-            is_last = attempt + 1 >= job.choice.attempts
-            if isinstance(outcome, RenderFailure) and not is_last:
-                waiting.append((order, attempt + 1))
-            else:
-                _journal_outcome(journal, order, brief, outcome, seconds)
-                code = outcome.code if isinstance(outcome, RenderFailure) else None
-                job.watch.note("render", stage=str(job.modality), seconds=seconds, code=code)
+    journal.append({"event": "provenance", "made_by": dict(renderer.provenance())})
+
+    def store(made: Made) -> None:
+        record_id, input_key = keys[made.brief.id]
+        about = {"record": record_id, "input_key": input_key, "attempt": made.brief.attempt, "seed": made.brief.seed}
+        _journal_outcome(journal, {**about, "seconds": round(made.seconds, 4)}, made)
+        code = made.outcome.code if isinstance(made.outcome, RenderFailure) else None
+        job.watch.note("render", stage=str(job.modality), seconds=made.seconds, code=code)
+
+    loop = RenderLoop(renderer, job.size, job.corpus_seed, job.choice.attempts, job.watch, store)
+    loop.run([order.payload.brief for order in missing])
 
 
-def _journal_outcome(
-    journal: Journal, order: Order[PlacedBrief], brief: Brief, outcome: Render | RenderFailure, seconds: float
-) -> None:
-    entry = {
-        "record": order.record_id,
-        "input_key": order.input_key,
-        "attempt": brief.attempt,
-        "seed": brief.seed,
-        "seconds": round(seconds, 4),
-    }
+def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
+    outcome = made.outcome
     if isinstance(outcome, RenderFailure):
-        journal.append({"event": "failure", **entry, "code": outcome.code, "message": outcome.message})
+        journal.append({"event": "failure", **about, "code": outcome.code, "message": outcome.message})
         return
-    made = {
+    facts = {
         "extension": outcome.extension,
         "facts": outcome.facts.model_dump(mode="json"),
         "notes": dict(outcome.notes),
     }
-    journal.append({"event": "render", **entry, **made}, outcome.data)
-
-
-def _attempt(brief: Brief, attempt: int, corpus_seed: int) -> Brief:
-    if attempt == 0:
-        return brief
-    return brief.model_copy(
-        update={"attempt": attempt, "seed": derive_seed(corpus_seed, brief.id, brief.modality, attempt)}
-    )
-
-
-def _size(brief: Brief) -> float:
-    return brief.duration or len(brief.text)
+    journal.append({"event": "render", **about, **facts}, outcome.data)
 
 
 def _row_of(order: Order[PlacedBrief], entry: Row, journal: Journal, job: RenderJob) -> Row:

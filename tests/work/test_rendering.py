@@ -18,6 +18,7 @@ from pipeline.values.errors import RenderError, StaleWriter
 from pipeline.values.ids import derive_seed, sha256_hex
 from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.orders import Order, order_key
 from pipeline.work.rendering import RenderJob, asset_name, render_assets
@@ -50,6 +51,9 @@ class Painter:
         self.batches.append([(brief.id, brief.attempt) for brief in briefs])
         return [self.rule(brief) or self._make(brief) for brief in briefs]
 
+    def provenance(self) -> dict[str, str]:
+        return {"paint": "oil"}
+
     @property
     def rendered(self) -> list[tuple[str, int]]:
         return [one for batch in self.batches for one in batch]
@@ -71,13 +75,14 @@ def orders(*numbers: int, text: str = "a kite", key: str = "v1") -> list[Order[P
     return [order(number, text, key) for number in numbers]
 
 
-def job(painter: Painter, watch: Notes | None = None, **choice: Any) -> RenderJob:
+def job(painter: Painter, watch: Notes | None = None, batch: int = 8, **choice: Any) -> RenderJob:
     return RenderJob(
         modality=Modality.IMAGE,
         corpus_seed=SEED,
         choice=RendererChoice.model_validate({"renderer": "painter", **choice}),
         version="1.2",
         is_draft=True,
+        size=BatchSize(batch),
         load=lambda: painter,
         watch=watch or Notes(),
     )
@@ -143,6 +148,7 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
     assert receipt.order_key == order_key(orders(1, 2))
     assert receipt.facts["num_made"] == 2
     assert receipt.facts["is_draft"] is True
+    assert receipt.facts["provenance"] == [{"paint": "oil"}]
     assert receipt == store.receipt("image")
     assert [note["code"] for note in watch.of("render")] == [None, None]
 

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.speech import SpeechOptions, SpeechRenderer, estimate_duration
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions, RenderFailure, Voice
 from pipeline.values.errors import RenderError
@@ -79,6 +80,10 @@ class KokoroEngine:
             return np.asarray(samples, dtype=np.float32).reshape(-1)
 
         return speak
+
+    def provenance(self) -> Mapping[str, str]:
+        """The libraries that read the text and run the model."""
+        return describe_software("kokoro-onnx", "onnxruntime", "phonemizer", "espeakng-loader")
 
     def _backend(self, language: str) -> EspeakBackend:
         """One phonemizer a language, kept: making one copies espeak-ng's library into a temporary folder."""

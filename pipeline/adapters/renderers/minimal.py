@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.audio import encode_audio, measure_audio
+from pipeline.adapters.provenance import describe_software
 from pipeline.contracts.render import (
     Brief,
     ImageFacts,
@@ -55,6 +56,10 @@ class MinimalRenderer:
             )
             for brief in briefs
         ]
+
+    def provenance(self) -> Mapping[str, str]:
+        """The encoders' versions."""
+        return describe_software("pillow", "soundfile")
 
 
 class MinimalPlugin:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.speech import SpeechOptions, SpeechRenderer, estimate_duration
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions, RenderFailure, Voice
 from pipeline.values.errors import RenderError
@@ -78,6 +79,10 @@ class PiperEngine:
             return np.concatenate(clips) if clips else np.zeros(0, dtype=np.float32)
 
         return speak
+
+    def provenance(self) -> Mapping[str, str]:
+        """The libraries that read the text and run the model."""
+        return describe_software("piper-tts", "onnxruntime")
 
 
 class PiperPlugin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
+from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.renderers.soundfont.arranging import Score, arrange
 from pipeline.adapters.renderers.soundfont.casting import Cast, cast_players
 from pipeline.adapters.renderers.soundfont.playing import play
@@ -20,7 +21,7 @@ from pipeline.adapters.renderers.soundfont.sounding import FloatArray, Room, Syn
 from pipeline.adapters.renderers.soundfont.theory import NOTE_NAMES
 from pipeline.adapters.renderers.soundfont.vocabulary import Vocabulary, load_vocabulary
 from pipeline.contracts.render import AudioFacts, Brief, Render, RenderFailure
-from pipeline.values.ids import derive_random
+from pipeline.values.ids import derive_random, sha256_hex
 from pipeline.values.records import Modality
 from pipeline.values.units import Hertz, Seconds
 
@@ -51,6 +52,7 @@ class SoundfontRenderer:
         self._vocabulary: Vocabulary = load_vocabulary()
         path = bundled_soundfont() if options.soundfont is None else Path(options.soundfont)
         self._synthesiser = Synthesiser(path, options.sample_rate)
+        self._soundfont_sha256 = sha256_hex(path.read_bytes())
 
     @property
     def sample_rate(self) -> Hertz:
@@ -60,6 +62,10 @@ class SoundfontRenderer:
     def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
         """Return one outcome per brief, in order."""
         return [self._render_one(brief) for brief in briefs]
+
+    def provenance(self) -> Mapping[str, str]:
+        """The soundfont's hash and the libraries that write and play the notes."""
+        return {"soundfont": f"sha256:{self._soundfont_sha256}", **describe_software("tinysoundfont", "pretty_midi")}
 
     def perform(self, brief: Brief) -> Performance:
         """Read, cast, arrange and play a brief that :meth:`render` would accept, part by part and unmixed."""

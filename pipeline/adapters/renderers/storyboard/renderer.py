@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.renderers.storyboard.draw import encode, rasterise, stylise
 from pipeline.adapters.renderers.storyboard.finding import Finder
 from pipeline.adapters.renderers.storyboard.icons import IconSet
@@ -44,6 +45,10 @@ class StoryboardRenderer:
     def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
         """Return one outcome per brief, in order."""
         return [self._render_one(brief) for brief in briefs]
+
+    def provenance(self) -> Mapping[str, str]:
+        """The libraries that draw and encode."""
+        return describe_software("resvg-py", "pillow", "onnxruntime")
 
     def _render_one(self, brief: Brief) -> Render | RenderFailure:
         width = DEFAULT_SIDE if brief.width is None else brief.width
