@@ -101,6 +101,6 @@ $(STAMPS)/models: $(STAMPS)/embedded
 
 $(STAMPS)/audiocraft: $(STAMPS)/models
 	$(INSTALL) --editable '.[embedded,models,audiocraft]'
-	$(INSTALL) --no-deps audiocraft
+	$(INSTALL) --no-deps --no-build-isolation audiocraft
 	$(check_environment)
 	@touch $@

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("demo", "music_fit")
+NAMES = ("demo", "music_fit", "writing")
 
 
 def main() -> int:

@@ -59,7 +59,7 @@ def write_sheet(folder: Path) -> None:
         brief = Brief(id=f"sheet-{index}", modality=Modality.IMAGE, text=text, seed=index, width=512, height=512)
         (made,) = renderer.render([brief])
         if not isinstance(made, Render):
-            raise RenderError(f"{text!r}: {made.message}")
+            raise RenderError(f"{text!r}: {made}")
         left, top = index % COLUMNS * SIDE, index // COLUMNS * (SIDE + LABEL)
         draw.text((left + 8, top + 4), str(index + 1), fill="black", font_size=20)
         sheet.paste(Image.open(io.BytesIO(made.data)).convert("RGB").resize((SIDE, SIDE)), (left, top + LABEL))

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import canonical_json, sha256_hex
+from pipeline.values.units import Bytes
 
 
 class FileJournal:
@@ -69,6 +70,10 @@ class FileJournal:
                 f"{self._folder / self._segment}: cannot write the journal: {exc.strerror}; what was journalled before "
                 "is safe, free some space or mend the folder and run again"
             ) from exc
+
+    def num_bytes(self) -> Bytes:
+        """Size of all segments together."""
+        return sum(path.stat().st_size for path in self._folder.glob(f"{self._stage}-e*.jsonl"))
 
     def close(self) -> None:
         """Close the segment; appending again reopens it."""

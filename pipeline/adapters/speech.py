@@ -81,7 +81,7 @@ class SpeechOptions(RendererOptions):
 
 
 class Chunk(NamedTuple):
-    """A stretch of text spoken in one go, and the seconds of pause after it at rate 1.0."""
+    """A stretch of text spoken in one go, and the seconds of pause after it."""
 
     text: str
     pause: Seconds
@@ -112,10 +112,7 @@ class SpeechEngine(Protocol):
 
 
 class SpeechRenderer:
-    """A renderer around an engine. Same brief, same bytes.
-
-    The length of the pauses between chunks varies by up to 15 %, drawn from the brief's seed.
-    """
+    """A renderer around an engine that speaks one chunk at a time. Same brief, same bytes."""
 
     def __init__(self, engine: SpeechEngine, options: SpeechOptions) -> None:
         self._engine = engine
@@ -131,7 +128,7 @@ class SpeechRenderer:
 
     def _render_one(self, brief: Brief) -> Render | RenderFailure:
         voice = brief.voice
-        refusal = _refuse_brief(brief, self._engine.name)
+        refusal = refuse_brief(brief, self._engine.name)
         if refusal is not None or voice is None:
             return refusal or RenderFailure(code="bad_brief", message=f"brief {brief.id} names no voice")
         refusal = self._engine.refuse(voice)
@@ -146,28 +143,51 @@ class SpeechRenderer:
         return finish_speech(samples, self._engine.sample_rate, brief, self._options)
 
     def _speak(self, brief: Brief, voice: Voice) -> Samples:
-        import numpy as np
-
-        random = Random(brief.seed)
         speak = self._engine.start(brief, voice)
-        sample_rate = self._engine.sample_rate
-        pieces: list[Samples] = []
-        silence: Seconds = 0.0
-        for chunk in split_into_chunks(brief.text):
-            pause = chunk.pause * random.uniform(0.85, 1.15) / brief.rate
-            raw = speak(chunk.text)
-            clip = trim_silence(raw, sample_rate, keep=_CHUNK_EDGE) if raw.size else raw.reshape(0, 1)
-            if not clip.size:
-                continue
-            if pieces:
-                pieces.append(np.zeros((round(silence * sample_rate), 1), dtype=np.float32))
-            pieces.append(fade_ends(clip, sample_rate))
-            silence = max(0.0, pause - 2 * _CHUNK_EDGE)
-        return np.concatenate(pieces) if pieces else np.zeros((0, 1), dtype=np.float32)
+        chunks = plan_chunks(brief)
+        return join_clips([speak(chunk.text) for chunk in chunks], chunks, self._engine.sample_rate)
+
+
+def plan_chunks(brief: Brief) -> list[Chunk]:
+    """Cut a brief's text into chunks, each with its pause at the brief's rate.
+
+    Pauses vary by up to 15 %, drawn from the brief's seed.
+    """
+    random = Random(brief.seed)
+    return [
+        Chunk(chunk.text, chunk.pause * random.uniform(0.85, 1.15) / brief.rate)
+        for chunk in split_into_chunks(brief.text)
+    ]
+
+
+def join_clips(clips: Sequence[Samples], chunks: Sequence[Chunk], sample_rate: Hertz) -> Samples:
+    """Trim and fade each chunk's clip, and set the pauses between them; a chunk without sound brings no pause.
+
+    Args:
+        clips: One a chunk, (num_frames,) as an engine spoke it.
+
+    Returns:
+        (num_frames, 1), with no frames where nothing was spoken.
+    """
+    import numpy as np
+
+    pieces: list[Samples] = []
+    silence: Seconds = 0.0
+    for raw, chunk in zip(clips, chunks, strict=True):
+        clip = trim_silence(raw, sample_rate, keep=_CHUNK_EDGE) if raw.size else raw.reshape(0, 1)
+        if not clip.size:
+            continue
+        if pieces:
+            pieces.append(np.zeros((round(silence * sample_rate), 1), dtype=np.float32))
+        pieces.append(fade_ends(clip, sample_rate))
+        silence = max(0.0, chunk.pause - 2 * _CHUNK_EDGE)
+    return np.concatenate(pieces) if pieces else np.zeros((0, 1), dtype=np.float32)
 
 
 def split_into_chunks(text: str) -> list[Chunk]:
     """Cut a text at sentence ends into chunks of at most 200 characters, packing short sentences together.
+
+    Pauses are those of rate 1.0.
 
     Sentences that are longer are cut at commas, then at spaces, then anywhere: a word of a thousand letters is
     nonsense, but must not break an engine.
@@ -277,7 +297,7 @@ def measure_flat_tops(samples: Samples) -> float:
     return float(np.mean(in_run))
 
 
-def _refuse_brief(brief: Brief, renderer: str) -> RenderFailure | None:
+def refuse_brief(brief: Brief, renderer: str) -> RenderFailure | None:
     """Check what can be known before an engine is asked."""
     wrong: str | None = None
     if brief.modality is not Modality.SPEECH:

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from pipeline.cli.topics import topics_app
 from pipeline.values.errors import AnyInstructError
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(topics_app, name="topics")
 
 ManifestFile = Annotated[Path, typer.Argument(help="Corpus manifest, a YAML file.", show_default=False)]
 CorpusFolder = Annotated[Path, typer.Argument(help="Corpus folder, e.g. corpora/demo.", show_default=False)]
@@ -45,11 +47,24 @@ def plan(manifest: ManifestFile, corpus: Where = None, limit: Limit = None) -> N
 
 
 @app.command()
-def run(manifest: ManifestFile, corpus: Where = None, limit: Limit = None, until: Until = None) -> None:
+def run(
+    manifest: ManifestFile,
+    corpus: Where = None,
+    limit: Limit = None,
+    until: Until = None,
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            min=0.0,
+            help="US dollars that all runs of this corpus may spend on LLM calls; exit code 3 once no call fits.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Make what is missing or stale. Ctrl-C finishes what is in flight; run again to go on."""
     from pipeline.cli.run import run_manifest
 
-    raise typer.Exit(run_manifest(manifest, corpus, limit, until))
+    raise typer.Exit(run_manifest(manifest, corpus, limit, until, budget))
 
 
 @app.command()

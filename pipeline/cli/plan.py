@@ -57,7 +57,7 @@ def _table(project: Project, result: Forecast) -> Table:
 def _money(project: Project, stage: StageForecast) -> str:
     if not stage.calls:
         return ""
-    return f"{stage.usd:,.2f}" if project.is_priced else "no price"
+    return f"{stage.usd:,.2f}" if not project.unpriced else "no price"
 
 
 def _reasons(result: Forecast) -> list[str]:
@@ -79,10 +79,10 @@ def _total(project: Project, result: Forecast) -> str:
     gpu_hours = sum(stage.gpu_seconds for stage in stages) / 3600
     on_gpu = f" ({gpu_hours:,.1f} GPU hours)" if gpu_hours else ""
     seconds = sum(stage.render_seconds for stage in stages)
-    money = f"{sum(stage.usd for stage in stages):,.2f} USD" if project.is_priced else "an unknown price"
+    money = f"{sum(stage.usd for stage in stages):,.2f} USD" if not project.unpriced else "an unknown price"
     return (
-        f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, and {say_duration(seconds)} of rendering{on_gpu};"
-        " retries come on top, cached prompt tokens come off."
+        f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, "
+        f"and {say_duration(seconds)} of rendering{on_gpu}; retries come on top, cached prompt tokens come off."
     )
 
 

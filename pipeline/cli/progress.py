@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pipeline.cli.plan import say_duration
 from pipeline.execution.tally import StageTally, Tally
+from pipeline.values.units import USD
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -111,5 +112,10 @@ def _say_llm(tally: Tally) -> str:
     busy = f", {tally.busy['llm']}" if in_flight and "llm" in tally.busy else ""
     return (
         f"{tally.num_answers:,} answers, {in_flight} in flight{busy}, {tally.tokens / seconds:.0f} tokens/s, "
-        f"{tally.spend_usd:.2f} USD"
+        f"{say_spend(tally.spend_usd, tally.spent_before_usd, tally.budget_usd)}"
     )
+
+
+def say_spend(now: USD, before: USD, budget: USD | None) -> str:
+    """Return e.g. ``0.42 USD``, or ``3.42 of 5.00 USD`` of a budget that earlier runs have spent from."""
+    return f"{now:.2f} USD" if budget is None else f"{before + now:.2f} of {budget:.2f} USD"

@@ -17,15 +17,20 @@ from pipeline.cli.fetching import fetch_models
 from pipeline.cli.progress import open_progress
 from pipeline.contracts.ledger import Ledger
 from pipeline.contracts.watch import Drained
+from pipeline.execution.budget import BudgetReached
 from pipeline.execution.driver import UNTIL, Run
 from pipeline.execution.project import Project, load_project
 from pipeline.values.errors import ManifestError
+from pipeline.values.units import USD
+
+OVER_BUDGET = 3
+"""Exit code of a run that its budget ended."""
 
 INTERRUPTED = 130
 """Exit code of a run that Ctrl-C ended: 128 + SIGINT, as shells have it."""
 
 
-def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: str | None) -> int:
+def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: str | None, budget: USD | None) -> int:
     """Bring a corpus up to date; return the exit code."""
     if until is not None and until not in UNTIL:
         raise ManifestError(f"--until: {until!r} is no stage to stop after; allowed are {', '.join(UNTIL)}")
@@ -34,16 +39,25 @@ def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: 
     for modality in project.manifest.media:
         if problem := project.plugin(modality).missing():
             raise ManifestError(f"{manifest}: render.{modality}: {problem}")
+    budget = project.manifest.budget if budget is None else budget
+    if budget is not None and project.unpriced:
+        raise ManifestError(
+            f"{manifest}: nobody stated what {', '.join(project.unpriced)} costs, so no budget can be kept: state "
+            "writer.price in US dollars per million tokens"
+        )
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     started = time.monotonic()
     try:
         lock = CorpusLock.acquire(project.corpus / "work")
         try:
             fetch_models(ModelCache(), project.model_names(), console)
-            run = Run(project, lock, limit, until)
+            run = Run(project, lock, limit, until, budget)
             ledger = asyncio.run(_execute(run, console))
         finally:
             lock.release()
+    except BudgetReached as exc:
+        console.print(f"Stopped: {exc}. Nothing is lost. To go on: {again} --budget MORE", markup=False, soft_wrap=True)
+        return OVER_BUDGET
     except (Drained, KeyboardInterrupt):
         console.print(
             f"Stopped; nothing that was answered or rendered is lost. To go on: {again}", markup=False, soft_wrap=True

@@ -162,9 +162,5 @@ def _count_same(shown: Sequence[Row], messages: Sequence[Row]) -> int:
 
 def _known_prices(reader: CorpusReader) -> dict[str, Price]:
     """Return prices by model: those that the corpus was made at, before the shipped list."""
-    prices = load_prices()
-    writer = reader.ledger.writer if reader.ledger else {}
-    stated = writer.get("price_usd_per_million")
-    if stated is not None:
-        prices[str(writer["model"])] = Price.model_validate(stated)
-    return prices
+    stated = reader.ledger.writer.get("price_usd_per_million", {}) if reader.ledger else {}
+    return load_prices() | {str(model): Price.model_validate(price) for model, price in stated.items()}

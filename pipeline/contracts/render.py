@@ -21,6 +21,10 @@ from pipeline.values.records import Modality, Record
 from pipeline.values.units import Hertz, Pixels, Seconds
 
 
+def _is_unknown(value: str | None) -> bool:
+    return value is None
+
+
 class Voice(Record):
     """A voice as the voices file declares it.
 
@@ -30,6 +34,10 @@ class Voice(Record):
         speaker: What the renderer calls it; defaults to the name.
         languages: BCP 47 tags, e.g. ``en-US``.
         gender: ``female``, ``male`` or None where unknown.
+        age: What its makers state, e.g. ``23`` or ``adult``, or None where unknown.
+        reference: A recording, or a folder of recordings, whose voice is to be cloned. It is a path of this machine,
+            so it stays out of what is written and hashed.
+        reference_sha256: Hash over the recordings, which stands for them there.
         licence: SPDX identifier of the voice's weights.
     """
 
@@ -38,6 +46,10 @@ class Voice(Record):
     speaker: str
     languages: tuple[str, ...]
     gender: str | None = None
+    # Left out where unknown, so that a voice without them is keyed as it was before there were such fields.
+    age: str | None = Field(default=None, exclude_if=_is_unknown)
+    reference: Path | None = Field(default=None, exclude=True)
+    reference_sha256: str | None = Field(default=None, exclude_if=_is_unknown)
     licence: str
 
 

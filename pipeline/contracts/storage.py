@@ -52,6 +52,10 @@ class Journal(Protocol):
         """Write one entry through to the operating system before returning."""
         ...
 
+    def num_bytes(self) -> Bytes:
+        """Size of all entries together, without the bytes beside them; it grows with every entry."""
+        ...
+
 
 class ShardStore(Protocol):
     """One shard's folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import threading
 from collections.abc import Awaitable, Mapping, Sequence
@@ -23,6 +24,8 @@ from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.values.units import USD
+from pipeline.work.purse import Purse, PurseReport
 
 CPU_COMPOSER = 0.5
 CPU_RENDERER = 0.25
@@ -66,9 +69,9 @@ class Notes:
 class Composer:
     """Writes topics and whole shards with many calls in flight."""
 
-    def __init__(self, project: Project, epoch: int) -> None:
+    def __init__(self, project: Project, epoch: int, allowance: USD) -> None:
         self._notes = Notes()
-        self._work = ShardWork(project, epoch, self._notes)
+        self._work = ShardWork(project, epoch, self._notes, Purse(allowance))
 
     async def write_topics(self) -> None:
         """Write the topics."""
@@ -82,9 +85,15 @@ class Composer:
         """Hand over the notes."""
         return self._notes.collect()
 
+    async def account(self, allowance: USD) -> PurseReport:
+        """Take a new allowance and say where the purse stands."""
+        self._work.purse.allow(allowance)
+        return self._work.purse.report()
+
     async def drain(self) -> None:
         """Begin no further call."""
         self._notes.drain()
+        self._work.purse.close()
 
     async def close(self) -> None:
         """Close the endpoint."""
@@ -129,9 +138,11 @@ _PACK_TASK = _remote(num_cpus=CPU_PACK, max_retries=2)(_pack)
 class Cluster:
     """Actors for one run, on a Ray that this process started or joined."""
 
-    def __init__(self, project: Project, epoch: int) -> None:
+    def __init__(self, project: Project, epoch: int, has_budget: bool) -> None:
         self._project = project
         self._epoch = epoch
+        # With a budget, a composer spends nothing before the driver has dealt it an allowance.
+        self._first_allowance = 0.0 if has_budget else math.inf
         self._composers: list[Any] = []
         self._renderers: dict[Modality, list[Any]] = {}
         self._free: dict[Modality, asyncio.Queue[Any]] = {}
@@ -169,6 +180,15 @@ class Cluster:
         )
         return [note for notes in answers if not isinstance(notes, BaseException) for note in notes]
 
+    async def account(self, allowances: Sequence[USD]) -> list[PurseReport]:
+        """Set the composers' allowances, one each; return where their purses stand, if every one of them answers."""
+        if not self._composers:
+            return []
+        asked = [actor.account.remote(usd) for actor, usd in zip(self._composers, allowances, strict=True)]
+        answers = await asyncio.gather(*[_result(answer) for answer in asked], return_exceptions=True)
+        reports = [answer for answer in answers if isinstance(answer, PurseReport)]
+        return reports if len(reports) == len(answers) else []
+
     async def drain(self) -> None:
         """Tell all actors to begin nothing further."""
         self._is_draining = True
@@ -191,7 +211,7 @@ class Cluster:
             raise Drained("the run is ending")
         count = self._project.manifest.execution.composers
         while len(self._composers) < count:
-            self._composers.append(_COMPOSER.remote(self._project, self._epoch))
+            self._composers.append(_COMPOSER.remote(self._project, self._epoch, self._first_allowance))
         return self._composers[shard % count]
 
     def _renderer_queue(self, modality: Modality) -> asyncio.Queue[Any]:

@@ -225,8 +225,8 @@ def _look_at_endpoint(project: Project) -> Iterator[Fact]:
     # A server of one's own mostly wants no key; the official one always does.
     yield _look_at_key(writer.api_key_env, "problem" if writer.base_url is None else "note")
     yield _ask_endpoint(writer)
-    if not project.is_priced:
-        text = f"nobody stated what {writer.model} costs, so spend cannot be told"
+    if project.unpriced:
+        text = f"nobody stated what {', '.join(project.unpriced)} costs, so spend cannot be told"
         yield Fact(area="endpoint", name="price", state="note", text=text, advice="state writer.price in the manifest")
 
 
@@ -254,9 +254,11 @@ def _ask_endpoint(writer: Writer) -> Fact:
         text = f"cannot be reached or is no such endpoint ({type(exc).__name__})"
         advice = "start the server, or check writer.base_url and the network"
         return Fact(area="endpoint", name=where, state="problem", text=text, advice=advice)
-    if writer.model in names:
-        return Fact(area="endpoint", name=where, state="ok", text=f"is there and lists {writer.model}")
-    text = f"is there and does not list {writer.model} among {_count(len(names), 'model')}"
+    wanted = [entry.model for entry in writer.blend]
+    unknown = [model for model in wanted if model not in names]
+    if not unknown:
+        return Fact(area="endpoint", name=where, state="ok", text=f"is there and lists {', '.join(wanted)}")
+    text = f"is there and does not list {', '.join(unknown)} among {_count(len(names), 'model')}"
     return Fact(area="endpoint", name=where, state="note", text=text, advice="check writer.model")
 
 

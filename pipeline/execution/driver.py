@@ -12,12 +12,14 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
+from pipeline.execution.budget import Budget, BudgetReached, count_spent
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
 from pipeline.values.errors import ManifestError
 from pipeline.values.records import Modality, PlannedDialogue, Topic
+from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.orders import order_key
 from pipeline.work.packing import find_duplicates, pack_key
@@ -48,6 +50,7 @@ class Run:
     """One run of a manifest.
 
     Attributes:
+        budget: US dollars that all runs of the corpus may spend on calls together; None for no bound.
         on_progress: Called about twice a second with the tally, and at every change of state.
         was_idle: True once the run has ended without a call, a render or a pack.
     """
@@ -56,16 +59,21 @@ class Run:
     lock: CorpusLock
     limit: int | None = None
     until: str | None = None
+    budget: USD | None = None
     on_progress: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
     was_idle: bool = True
     _cluster: Cluster | None = None
+    _budget: Budget | None = None
     _is_draining: bool = False
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
         self._look = ShardWork(self.project, self.lock.epoch, Silence())
         self._events = EventLog(self.folder.work)
+        if self.budget is not None:
+            self._budget = Budget(self.budget, count_spent(self.folder))
+            self.tally.budget_usd, self.tally.spent_before_usd = self.budget, self._budget.before
 
     async def execute(self) -> Ledger | None:
         """Do all that is missing or stale.
@@ -74,15 +82,18 @@ class Run:
             The ledger, or None where ``until`` ended the run before anything was packed.
 
         Raises:
-            Drained: the run was asked to end early; what is done is committed or journalled.
+            BudgetReached: no further call fits into the budget; what is done is committed or journalled.
+            Drained: the run was asked to end early; the same holds.
         """
         watching = asyncio.create_task(self._watch())
         try:
             ledger = await self._stages()
             self.tally.state = "done"
             return ledger
-        except (Drained, asyncio.CancelledError):
+        except (Drained, asyncio.CancelledError) as exc:
             self.tally.state = "stopped"
+            if self._budget is not None and self._budget.is_reached() and isinstance(exc, Drained):
+                raise BudgetReached(self._budget.describe()) from None
             raise
         except BaseException:
             self.tally.state = "failed"
@@ -215,7 +226,7 @@ class Run:
         if self._cluster is None:
             from pipeline.execution.cluster import Cluster
 
-            self._cluster = Cluster(self.project, self.lock.epoch)
+            self._cluster = Cluster(self.project, self.lock.epoch, self._budget is not None)
         return self._cluster
 
     def _expect(self, shards: Shards) -> None:
@@ -233,7 +244,17 @@ class Run:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             await self._collect()
+            await self._deal()
             self._tell()
+
+    async def _deal(self) -> None:
+        """Deal the budget anew, and end the run once nobody's next call fits into it."""
+        if self._cluster is None or self._budget is None or self._is_draining:
+            return
+        num_composers = self.project.manifest.execution.composers
+        self._budget.take(await self._cluster.account(self._budget.deal(num_composers)))
+        if self._budget.is_reached():
+            await self.drain()
 
     async def _collect(self) -> None:
         if self._cluster is not None:

@@ -103,11 +103,15 @@ def _spend(folder: CorpusFolder, ledgers: Sequence[ShardLedger]) -> dict[str, di
 
 def _describe_writer(project: Project) -> dict[str, Any]:
     writer = project.manifest.writer
-    facts: dict[str, Any] = {"engine": writer.engine, "model": writer.model, "style": writer.effective_style}
+    facts: dict[str, Any] = {
+        "engine": writer.engine,
+        "models": {entry.model: entry.weight for entry in writer.blend},
+        "style": writer.effective_style,
+    }
     if writer.engine == "embedded":
-        locked = load_lock().model(writer.model)
+        locked = load_lock().model(writer.blend[0].model)
         facts |= {"licence": locked.licence, "sha256": {file.name: file.sha256 for file in locked.files}}
-    facts["price_usd_per_million"] = project.price.model_dump(mode="json") if project.is_priced else None
+    facts["price_usd_per_million"] = {model: price.model_dump(mode="json") for model, price in project.prices.items()}
     return facts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest, Price
 from pipeline.values.records import Modality, Topic
+from pipeline.work.asking import FREE
 from pipeline.work.briefs import Casting, cast
 from pipeline.work.topics import chosen_meta_topics
 
 ENTRY_POINTS = "anyinstruct.renderers"
-FREE = Price(input=0, output=0)
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,19 @@ class Project:
         return cast(speech, self.voices) if speech and Modality.SPEECH in self.manifest.media else None
 
     @cached_property
-    def price(self) -> Price:
-        """The writer's price: the manifest's own, else the shipped list's, else nothing for an embedded model."""
+    def prices(self) -> dict[str, Price]:
+        """Prices by model: the manifest's own, else the shipped list's, else nothing for an embedded model."""
         writer = self.manifest.writer
-        if writer.price is not None:
-            return writer.price
+        listed = load_prices()
+        own = {entry.model: entry.price or writer.price for entry in writer.blend}
         if writer.engine == "embedded":
-            return FREE
-        return load_prices().get(writer.model, FREE)
+            return {model: price or FREE for model, price in own.items()}
+        return {model: found for model, price in own.items() if (found := price or listed.get(model))}
 
     @property
-    def is_priced(self) -> bool:
-        """False where spend cannot be told because nobody stated the model's price."""
-        writer = self.manifest.writer
-        return writer.engine == "embedded" or writer.price is not None or writer.model in load_prices()
+    def unpriced(self) -> list[str]:
+        """Models whose spend cannot be told, because nobody stated their price."""
+        return [entry.model for entry in self.manifest.writer.blend if entry.model not in self.prices]
 
     def plugin(self, modality: Modality) -> RendererPlugin:
         """The renderer that the manifest names for a modality."""
@@ -119,7 +118,8 @@ class Project:
 
     def model_names(self) -> list[str]:
         """Locked models that this manifest needs, writer's first."""
-        names = [self.manifest.writer.model] if self.manifest.writer.engine == "embedded" else []
+        writer = self.manifest.writer
+        names = [entry.model for entry in writer.blend] if writer.engine == "embedded" else []
         for modality in self.manifest.media:
             names += self.plugin(modality).models(self.options(modality))
         return list(dict.fromkeys(names))
@@ -174,6 +174,15 @@ def find_renderer(name: str, modality: Modality | None = None) -> RendererPlugin
     Raises:
         ManifestError: there is none of that name, or it makes another modality.
     """
+    plugin = _load_renderer(name)
+    if modality is not None and plugin.modality != modality:
+        raise ManifestError(f"render.{modality}: {name} makes {plugin.modality}, not {modality}")
+    return plugin
+
+
+@cache
+def _load_renderer(name: str) -> RendererPlugin:
+    """Look a renderer up among all installed packages, which takes a tenth of a second."""
     known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in known:
         raise ManifestError(f"renderer {name!r} is not installed; there are {', '.join(sorted(known))}")
@@ -181,8 +190,6 @@ def find_renderer(name: str, modality: Modality | None = None) -> RendererPlugin
         plugin: RendererPlugin = known[name].load()
     except (ImportError, AttributeError) as exc:
         raise ManifestError(f"renderer {name!r} cannot be loaded ({exc}); install its package again") from exc
-    if modality is not None and plugin.modality != modality:
-        raise ManifestError(f"render.{modality}: {name} makes {plugin.modality}, not {modality}")
     return plugin
 
 

@@ -26,6 +26,7 @@ from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
 from pipeline.work.orders import Order
 from pipeline.work.packing import pack_shard
+from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.scenarios import order_scenarios, write_scenarios
 from pipeline.work.topics import order_topics, write_topics
@@ -54,11 +55,12 @@ class LazyChat:
 class ShardWork:
     """A project's stages, bound to the corpus and to one run's epoch."""
 
-    def __init__(self, project: Project, epoch: int | None, watch: Watch) -> None:
+    def __init__(self, project: Project, epoch: int | None, watch: Watch, purse: Purse | None = None) -> None:
         self.project = project
         self.watch = watch
         lock = None if epoch is None else CorpusLock(project.corpus / "work", epoch)
         self.folder = CorpusFolder(project.corpus, lock)
+        self.purse = purse or Purse()
         self._models = ModelCache()
         self._renderers: dict[Modality, Renderer] = {}
         self._sizes: dict[Modality, BatchSize] = {}
@@ -69,7 +71,8 @@ class ShardWork:
         writer = self.project.manifest.writer
         chat = LazyChat(writer, self._models)
         gate = asyncio.Semaphore(writer.records_in_flight)
-        return Writing(self.project.manifest, self.project.book, self.project.price, chat, self.watch, gate)
+        project = self.project
+        return Writing(project.manifest, project.book, project.prices, chat, self.watch, gate, self.purse)
 
     async def write_topics(self) -> Receipt:
         """Write the topics that the manifest has generated."""

@@ -37,11 +37,14 @@ class Tally:
     """The whole run.
 
     Attributes:
+        spent_before_usd: What earlier runs have spent; counted only where there is a budget.
         busy: What the LLM and each renderer did last, by stage.
     """
 
     stages: dict[str, StageTally] = field(default_factory=dict)
     spend_usd: USD = 0.0
+    spent_before_usd: USD = 0.0
+    budget_usd: USD | None = None
     tokens: int = 0
     num_calls: int = 0
     num_answers: int = 0
@@ -90,6 +93,8 @@ class Tally:
                 for name, stage in self.stages.items()
             },
             "spend_usd": round(self.spend_usd, 6),
+            "spent_before_usd": round(self.spent_before_usd, 6),
+            "budget_usd": self.budget_usd,
             "tokens": self.tokens,
             "tokens_per_second": round(self.tokens / max(now - self.started, 1e-3), 2),
             "calls_in_flight": self.num_calls - self.num_answers,

@@ -13,6 +13,8 @@ AnyInstructError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class AnyInstructError(Exception):
     """Base of all expected errors. Its text is shown to the user as it stands, without a traceback."""
@@ -51,8 +53,10 @@ class ChatFailure(AnyInstructError):
 
     Attributes:
         code: Stable reason code, e.g. ``timeout``, ``refused``, ``cut_off``, ``invalid_answer``, ``bad_request``.
+        usage: Tokens that were paid for all the same, named as ``contracts.chat.Usage`` has them; None for none.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, usage: Mapping[str, int] | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.usage = usage

@@ -97,21 +97,34 @@ class Price(Section):
     output: USD = Field(ge=0)
 
 
+class WeightedModel(Section):
+    """One of several models that share the writing; its price goes before the writer's and the shipped list's."""
+
+    model: str = Field(min_length=1)
+    weight: float = Field(1.0, gt=0)
+    price: Price | None = None
+
+
 class Writer(Section):
     """The LLM that writes topics, scenarios and dialogues.
 
     Attributes:
         engine: ``embedded`` runs a locked model in this process; ``openai`` calls an endpoint of that protocol.
+        model: The model's name at the endpoint, or in the model lock.
+        models: In its place, several of one endpoint with weights; which of them writes a record follows from its id.
         style: ``whole`` asks for a dialogue in one structured answer, ``turns`` for one constrained answer a turn,
             which is what small models manage. Follows from the engine unless stated.
         max_tries: Answers asked for before a record fails.
-        base_url, api_key_env, structured, in_flight, timeout_seconds, threads: how the model is reached and how hard
-            it is driven. They change no output and are no part of the fingerprint.
+        structured: How the endpoint is told the schema of an answer; ``auto`` finds out by one small call.
+        requests_per_minute, tokens_per_minute: Caps for each model, over all processes of a run.
+        base_url, api_key_env, structured, in_flight, timeout_seconds, threads and the caps: how the model is reached
+            and how hard it is driven. They change no output and are no part of the fingerprint.
         price: Overrides the shipped price list.
     """
 
     engine: Literal["embedded", "openai"]
-    model: str = Field(min_length=1)
+    model: str | None = Field(None, min_length=1)
+    models: tuple[WeightedModel, ...] = ()
     style: Literal["whole", "turns"] | None = None
     temperature: float = Field(0.8, ge=0, le=2)
     top_p: float = Field(0.95, gt=0, le=1)
@@ -119,11 +132,29 @@ class Writer(Section):
     max_tries: int = Field(4, ge=1, le=20)
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    structured: Literal["json_schema", "json_object", "text"] = "json_schema"
+    structured: Literal["auto", "json_schema", "json_object", "text"] = "auto"
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
     in_flight: int | None = Field(None, ge=1, le=4096)
     timeout_seconds: Seconds = Field(120, gt=0)
     threads: int | None = Field(None, ge=1)
     price: Price | None = None
+
+    @model_validator(mode="after")
+    def _names_its_models(self) -> Writer:
+        if (self.model is None) == (not self.models):
+            raise ValueError("state either model, or models with weights")
+        if self.models and self.engine == "embedded":
+            raise ValueError("models: the embedded engine holds one model; state model")
+        names = [entry.model for entry in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError(f"models names {max(names, key=names.count)!r} twice")
+        return self
+
+    @property
+    def blend(self) -> tuple[WeightedModel, ...]:
+        """All models that write, with their weights."""
+        return self.models or (WeightedModel(model=self.model or "", price=self.price),)
 
     @property
     def effective_style(self) -> Literal["whole", "turns"]:
@@ -135,11 +166,11 @@ class Writer(Section):
         """Records that are written at the same time; each has one call in flight."""
         return self.in_flight or (4 if self.engine == "embedded" else 32)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """What changes the words: the model and how it samples, not how it is reached."""
+    def fingerprint(self, model: str) -> dict[str, Any]:
+        """What changes the words of a record: the model that writes it and how it samples, not how it is reached."""
         return {
             "engine": self.engine,
-            "model": self.model,
+            "model": model,
             "style": self.effective_style,
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -256,6 +287,8 @@ class Manifest(Section):
     mix: tuple[Cell, ...] = Field(min_length=1)
     writer: Writer
     render: Rendering = Rendering()
+    budget: USD | None = Field(None, ge=0)
+    """Most that all runs of the corpus together may spend on LLM calls; changes no output."""
     execution: Execution = Execution()
 
     @model_validator(mode="after")

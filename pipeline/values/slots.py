@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from random import Random
 
 from pipeline.values.manifest import Cell, Range
 from pipeline.values.records import Modality, Role, Slot, TurnLayout
+from pipeline.values.weights import draw_weighted
 
 WORDS = (Modality.TEXT, Modality.SPEECH)
 
 
-def draw_cell(mix: Sequence[Cell], unit: float) -> Cell:
-    """Lay ``unit`` in [0, 1) on the cumulative weights, so that a small change of the mix moves few records."""
-    edges = list(accumulate(cell.weight for cell in mix))
-    return mix[min(bisect_right(edges, unit * edges[-1]), len(mix) - 1)]
-
-
 def draw_slot(mix: Sequence[Cell], unit: float, random: Random) -> Slot:
     """Draw a dialogue's cell by ``unit`` and lay it out to turns by ``random``."""
-    cell = draw_cell(mix, unit)
+    cell = draw_weighted(mix, unit)
     num_rounds = random.randint(*cell.rounds)
     user = _lay_out_role(cell, cell.gives, num_rounds, random)
     assistant = _lay_out_role(cell, cell.answers, num_rounds, random)

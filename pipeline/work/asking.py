@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest, Message, Usage
 from pipeline.contracts.storage import Journal, Row
@@ -14,11 +14,24 @@ from pipeline.contracts.watch import Watch
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.ids import canonical_json
 from pipeline.values.manifest import Price
+from pipeline.values.units import USD
+from pipeline.work.purse import Purse, bound_cost
 
 T = TypeVar("T")
 
 TRY_AGAIN = frozenset({"cut_off"})
 """Failures that another seed may mend; the adapter has retried what another moment may mend."""
+
+
+FREE = Price(input=0, output=0)
+"""Of a model whose price nobody stated; such a model's spend is not told, and no budget is taken for it."""
+
+
+class Asked(NamedTuple):
+    """An answer and what it cost at the prices of the day it was paid."""
+
+    answer: ChatAnswer
+    usd: USD
 
 
 class InvalidAnswer(Exception):
@@ -54,30 +67,28 @@ class Asker:
     """A chat model behind a journal: the intent before the call, the outcome the moment it is there.
 
     A request whose outcome is journalled is answered from the journal; one whose intent alone is journalled was in
-    flight when the run was killed, counts as a lost call, and is asked again.
+    flight when the run was killed, counts as a lost call that cost all that was held for it, and is asked again.
+
+    Attributes:
+        prices: By model.
+        paid: US dollars that this journal's calls have cost, over all runs, lost ones included.
     """
 
     chat: ChatModel
     journal: Journal
     watch: Watch
-    price: Price
-    _outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prices: Mapping[str, Price]
+    purse: Purse = field(default_factory=Purse)
+    paid: USD = 0.0
     num_lost: int = 0
+    _outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sent: Counter[str] = Counter()
-        came: Counter[str] = Counter()
-        for entry in self.journal.entries():
-            if entry["event"] == "intent":
-                sent[entry["key"]] += 1
-            else:
-                came[entry["key"]] += 1
-                if entry["event"] != "refused":
-                    self._outcomes[entry["key"]] = entry
-        # By count and not by key: a call that was lost stays lost when the same question is answered later.
-        self.num_lost = (sent - came).total()
+        account = read_account(self.journal)
+        self._outcomes = account.outcomes
+        self.paid, self.num_lost = account.paid, account.num_lost
 
-    async def ask(self, request: ChatRequest) -> ChatAnswer:
+    async def ask(self, request: ChatRequest) -> Asked:
         """Answer from the journal or the model.
 
         Raises:
@@ -89,9 +100,28 @@ class Asker:
         if key in self._outcomes:
             return _replay(self._outcomes[key])
         self.watch.check()
+        price = self.prices.get(request.model, FREE)
+        held = bound_cost(request, price)
+        await self.purse.hold(held)
+        spent = held
+        try:
+            outcome = await self._send(request, key, held)
+            spent = outcome.get("usd", 0.0)
+        except EndpointError:
+            spent = 0.0
+            raise
+        finally:
+            # A call that was cut off in the middle keeps what was held for it: nobody knows what it cost.
+            self.purse.settle(held, spent)
+            self.paid += spent
+        self._outcomes[key] = outcome
+        return _replay(outcome)
+
+    async def _send(self, request: ChatRequest, key: str, held: USD) -> dict[str, Any]:
+        price = self.prices.get(request.model, FREE)
         about = {"key": key, "record": request.record_id, "purpose": request.purpose, "attempt": request.attempt}
         sent = request.model_dump(mode="json", include={"model", "messages", "temperature", "top_p", "seed"})
-        self.journal.append({"event": "intent", **about, "request": sent})
+        self.journal.append({"event": "intent", **about, "request": sent, "held_usd": round(held, 8)})
         self.watch.note("call", record=request.record_id, purpose=request.purpose)
         outcome: dict[str, Any]
         try:
@@ -101,21 +131,26 @@ class Asker:
             self.journal.append({"event": "refused", **about, "code": "endpoint", "message": str(exc)})
             raise
         except ChatFailure as exc:
-            outcome = {"event": "failure", **about, "code": exc.code, "message": str(exc)}
-            self.watch.note("answer", usd=0.0, tokens=0)
+            usage = Usage.model_validate(dict(exc.usage or {}))
+            failed = {"code": exc.code, "message": str(exc), "usage": usage.model_dump(mode="json")}
+            outcome = {"event": "failure", **about, **failed, "usd": cost(usage, price)}
         else:
-            outcome = {"event": "answer", **about, **answer.model_dump(mode="json")}
-            self.watch.note("answer", usd=cost(answer.usage, self.price), tokens=answer.usage.completion_tokens)
+            usage = answer.usage
+            outcome = {"event": "answer", **about, **answer.model_dump(mode="json"), "usd": cost(usage, price)}
+        self.watch.note("answer", usd=outcome["usd"], tokens=usage.completion_tokens)
         # Half a surrogate pair is no text that could be stored, and endpoints do send it.
         outcome = json.loads(canonical_json(outcome).encode("utf-8", "replace"))
         self.journal.append(outcome)
-        self._outcomes[key] = outcome
-        return _replay(outcome)
+        return outcome
 
     def sum_up(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Facts for a stage's receipt: spend by model, failures by code, calls lost to kills."""
+        """Facts for a stage's receipt: spend by model, failures by code, calls lost to kills, and what all was paid.
+
+        ``paid`` counts also what the rows no longer rest on, and states the journal's size that it was counted at.
+        """
         codes = Counter(row["code"] for row in rows if row["code"])
-        return {"spend": _sum_spend(rows), "failures": dict(codes), "num_lost_calls": self.num_lost}
+        paid = {"usd": round(self.paid, 8), "journal_bytes": self.journal.num_bytes()}
+        return {"spend": _sum_spend(rows), "failures": dict(codes), "num_lost_calls": self.num_lost, "paid": paid}
 
     async def ask_until_valid(
         self,
@@ -142,14 +177,15 @@ class Asker:
         for attempt in range(max_tries):
             this = request.model_copy(update={"attempt": attempt, "seed": request.seed + attempt, "messages": messages})
             try:
-                answer = await self.ask(this)
+                answer, usd = await self.ask(this)
             except ChatFailure as exc:
-                spend.calls += 1
+                usage = Usage.model_validate(dict(exc.usage or {}))
+                spend.add(_spend_of(usage, cost(usage, self.prices.get(request.model, FREE))))
                 if exc.code not in TRY_AGAIN:
                     raise
                 problem = str(exc)
                 continue
-            spend.add(_spend_of(answer, self.price))
+            spend.add(_spend_of(answer.usage, usd))
             try:
                 return parse(answer.text)
             except InvalidAnswer as exc:
@@ -171,12 +207,45 @@ def _sum_spend(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     return total
 
 
-def _spend_of(answer: ChatAnswer, price: Price) -> Spend:
-    usage = answer.usage
-    return Spend(1, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, cost(usage, price))
+def _spend_of(usage: Usage, usd: USD) -> Spend:
+    return Spend(1, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, usd)
 
 
-def _replay(outcome: dict[str, Any]) -> ChatAnswer:
+def _replay(outcome: dict[str, Any]) -> Asked:
     if outcome["event"] == "failure":
-        raise ChatFailure(outcome["code"], outcome["message"])
-    return ChatAnswer(**{name: outcome[name] for name in ChatAnswer.model_fields})
+        raise ChatFailure(outcome["code"], outcome["message"], outcome["usage"])
+    return Asked(ChatAnswer(**{name: outcome[name] for name in ChatAnswer.model_fields}), outcome["usd"])
+
+
+class Account(NamedTuple):
+    """What a journal says of its calls.
+
+    Attributes:
+        outcomes: By request key, answers and failures; the latest of a key.
+        paid: US dollars over all of them, and all that was held for those that were lost.
+        num_lost: Calls that were in flight when a run was killed.
+    """
+
+    outcomes: dict[str, dict[str, Any]]
+    paid: USD
+    num_lost: int
+
+
+def read_account(journal: Journal) -> Account:
+    """Add up a journal."""
+    outcomes: dict[str, dict[str, Any]] = {}
+    held: dict[str, list[USD]] = {}
+    paid = 0.0
+    for entry in journal.entries():
+        key = entry["key"]
+        if entry["event"] == "intent":
+            held.setdefault(key, []).append(entry["held_usd"])
+            continue
+        # By count and not by key: a call that was lost stays lost when the same question is answered later.
+        if held.get(key):
+            held[key].pop()
+        if entry["event"] != "refused":
+            outcomes[key] = entry
+            paid += entry["usd"]
+    lost = [usd for amounts in held.values() for usd in amounts]
+    return Account(outcomes, paid + sum(lost), len(lost))

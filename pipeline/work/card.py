@@ -111,7 +111,8 @@ def _size_category(num_dialogues: int) -> str:
 def _licences(ledger: Ledger) -> list[tuple[str, str, str]]:
     """Return what the licence of each model and data file is: where it was used, its name, its licence."""
     writer = ledger.writer
-    rows = [("words", str(writer.get("model", "?")), str(writer.get("licence") or "by its provider's terms"))]
+    terms = str(writer.get("licence") or "by its provider's terms")
+    rows = [("words", str(model), terms) for model in writer.get("models", {})]
     for modality, facts in ledger.renderers.items():
         rows += [(modality, str(name), str(licence)) for name, licence in facts.get("licences", {}).items()]
     return rows

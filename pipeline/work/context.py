@@ -1,17 +1,20 @@
-"""What every writing stage is given."""
+"""What every writing stage is given, and what all of their requests share."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
-from pipeline.contracts.chat import ChatModel
+from pipeline.contracts.chat import ChatModel, ChatRequest, Message
 from pipeline.contracts.prompts import PromptBook
-from pipeline.contracts.storage import Row
+from pipeline.contracts.storage import Row, ShardStore
 from pipeline.contracts.watch import Watch
-from pipeline.values.ids import content_key
+from pipeline.values.ids import content_key, derive_seed, derive_unit
 from pipeline.values.manifest import Manifest, Price
-from pipeline.work.asking import Spend
+from pipeline.values.weights import draw_weighted
+from pipeline.work.asking import Asker, Spend
+from pipeline.work.purse import Purse
 
 
 @dataclass(frozen=True)
@@ -19,25 +22,71 @@ class Writing:
     """A manifest with what it takes to write by it.
 
     Attributes:
+        prices: By model.
         gate: Records in flight. It is held by the record and not by the call, so that one dialogue's turns follow each
             other while the engine still has its prefix in the cache, and shards finish one after the other.
+        purse: What this process may spend.
     """
 
     manifest: Manifest
     book: PromptBook
-    price: Price
+    prices: Mapping[str, Price]
     chat: ChatModel
     watch: Watch
     gate: asyncio.Semaphore
+    purse: Purse = field(default_factory=Purse)
+
+    def asker(self, store: ShardStore, stage: str) -> Asker:
+        """Return what asks for one stage of one shard."""
+        return Asker(self.chat, store.journal(stage), self.watch, self.prices, self.purse)
 
 
-def writer_inputs(manifest: Manifest, book: PromptBook, *templates: str) -> dict[str, str]:
-    """Inputs that all rows of a writing stage share: the model with its sampling, and the prompt files."""
-    return {
-        "model": content_key(manifest.writer.fingerprint(), manifest.language),
-        "prompt": book.key(*templates),
-        "seed": content_key(manifest.seed),
+@dataclass(frozen=True)
+class Answering:
+    """What is asked for: a JSON text of a schema, up to a length."""
+
+    schema: Mapping[str, object]
+    name: str
+    max_tokens: int
+
+
+def draw_model(manifest: Manifest, record: str) -> str:
+    """Return the model that writes a record, in all of its stages: by the manifest's weights and the record's id."""
+    blend = manifest.writer.blend
+    return draw_weighted(blend, derive_unit(manifest.seed, record, "model")).model
+
+
+def new_request(
+    manifest: Manifest, record: str, purpose: str, messages: Sequence[Message], answering: Answering
+) -> ChatRequest:
+    """Build the first attempt at a call."""
+    writer = manifest.writer
+    return ChatRequest(
+        record_id=record,
+        purpose=purpose,
+        model=draw_model(manifest, record),
+        messages=tuple(messages),
+        json_schema=answering.schema,
+        schema_name=answering.name,
+        temperature=writer.temperature,
+        top_p=writer.top_p,
+        repeat_penalty=writer.repeat_penalty,
+        max_tokens=answering.max_tokens,
+        seed=derive_seed(manifest.seed, record, purpose),
+    )
+
+
+def writer_inputs(manifest: Manifest, book: PromptBook, *templates: str) -> Callable[[str], dict[str, str]]:
+    """Return, by record id, the inputs that every writing stage has: the model with its sampling, and the prompt files.
+
+    Only the model that writes a record is among its inputs, so that changed weights move few records.
+    """
+    keys = {
+        entry.model: content_key(manifest.writer.fingerprint(entry.model), manifest.language)
+        for entry in manifest.writer.blend
     }
+    shared = {"prompt": book.key(*templates), "seed": content_key(manifest.seed)}
+    return lambda record: {"model": keys[draw_model(manifest, record)], **shared}
 
 
 def spend_columns(model: str, spend: Spend) -> Row:

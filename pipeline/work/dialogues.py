@@ -13,7 +13,7 @@ from pipeline.contracts.chat import ChatRequest, Message
 from pipeline.contracts.prompts import PromptBook
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import ChatFailure
-from pipeline.values.ids import content_key, derive_seed, normalise_text
+from pipeline.values.ids import content_key, normalise_text
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Demonstration, PlannedDialogue, Turn, TurnLayout
 from pipeline.work import tables
@@ -29,7 +29,7 @@ from pipeline.work.answers import (
     turn_schema,
 )
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
-from pipeline.work.context import Writing, spend_columns, writer_inputs
+from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.wording import layout_of, say_what_happens, shown
 
@@ -57,7 +57,7 @@ def order_dialogues(scenarios: Sequence[Scenario], manifest: Manifest, book: Pro
     for scenario in scenarios:
         examples = [d.model_dump(mode="json") for d in _examples(scenario, manifest, book)]
         inputs = {
-            **shared,
+            **shared(scenario.planned.id),
             "scenario": content_key(scenario.planned.topic.text, scenario.text),
             "slot": content_key(scenario.planned.slot.model_dump(mode="json", exclude={"cell"})),
             "demonstrations": content_key(examples),
@@ -68,7 +68,7 @@ def order_dialogues(scenarios: Sequence[Scenario], manifest: Manifest, book: Pro
 
 async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, writing: Writing) -> Receipt:
     """Bring a shard's dialogues up to date."""
-    asker = Asker(writing.chat, store.journal(STAGE), writing.watch, writing.price)
+    asker = writing.asker(store, STAGE)
     write = {"turns": _write_by_turns, "whole": _write_whole}[writing.manifest.writer.effective_style]
 
     async def make(order: Order[Scenario]) -> Row:
@@ -81,7 +81,7 @@ async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, 
             row["turns"] = [turn.model_dump(mode="json") for turn in turns]
             row["text_key"] = content_key([normalise_text(text) for text in texts_of(turns)])
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
-        return {**row, **spend_columns(writing.manifest.writer.model, spend)}
+        return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.DIALOGUES, make, writing.gate, asker.sum_up))
 
@@ -96,7 +96,8 @@ async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, sp
         order = order_turn(book, index, layouts)
         lead = f"{book.text('turn.scenario', num_turns=len(layouts), scenario=scenario.text)}\n" if index == 0 else ""
         messages.append(Message(role="user", content=lead + order))
-        request = _request(scenario, manifest, messages, f"turn-{index + 1:02d}", turn_schema(layout), 260)
+        answering = Answering(turn_schema(layout), "turn", max_tokens=260)
+        request = new_request(manifest, scenario.planned.id, f"turn-{index + 1:02d}", messages, answering)
         parse = _turn_parser(layout, [*known, *texts_of(turns)])
         turn = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend)
         turns.append(turn)
@@ -141,7 +142,8 @@ def build_whole(scenario: Scenario, manifest: Manifest, book: PromptBook) -> Cha
     slot = scenario.planned.slot
     question = _question(book, scenario.planned.topic.text, scenario.text, slot.turns)
     messages.append(Message(role="user", content=question))
-    return _request(scenario, manifest, messages, "dialogue", dialogue_schema(slot), 200 + 180 * len(slot.turns))
+    answering = Answering(dialogue_schema(slot), "dialogue", max_tokens=200 + 180 * len(slot.turns))
+    return new_request(manifest, scenario.planned.id, "dialogue", messages, answering)
 
 
 def opening(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Message]:
@@ -188,30 +190,6 @@ def _question(book: PromptBook, topic: str, scenario: str, layouts: Sequence[Tur
         {"role": layout.role, "does": say_what_happens(layout), "fields": field_names(layout)} for layout in layouts
     ]
     return book.text("dialogue.user", topic=topic, scenario=scenario.strip(), plan=plan)
-
-
-def _request(
-    scenario: Scenario,
-    manifest: Manifest,
-    messages: Sequence[Message],
-    purpose: str,
-    schema: dict[str, object],
-    max_tokens: int,
-) -> ChatRequest:
-    writer = manifest.writer
-    return ChatRequest(
-        record_id=scenario.planned.id,
-        purpose=purpose,
-        model=writer.model,
-        messages=tuple(messages),
-        json_schema=schema,
-        schema_name="turn" if purpose.startswith("turn") else "dialogue",
-        temperature=writer.temperature,
-        top_p=writer.top_p,
-        repeat_penalty=writer.repeat_penalty,
-        max_tokens=max_tokens,
-        seed=derive_seed(manifest.seed, scenario.planned.id, purpose),
-    )
 
 
 def _turn_parser(layout: TurnLayout, earlier: Sequence[str]) -> Callable[[str], Turn]:

@@ -8,13 +8,13 @@ from pipeline.contracts.chat import ChatRequest, Message
 from pipeline.contracts.prompts import PromptBook
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import ChatFailure
-from pipeline.values.ids import content_key, derive_seed
+from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Demonstration, PlannedDialogue
 from pipeline.work import tables
 from pipeline.work.answers import check_overlap, compact_json, parse_object, plain_text, string_schema
-from pipeline.work.asking import Asker, InvalidAnswer, Spend
-from pipeline.work.context import Writing, spend_columns, writer_inputs
+from pipeline.work.asking import InvalidAnswer, Spend
+from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.wording import name_kinds, shown
 
@@ -35,7 +35,7 @@ def order_scenarios(
     orders = []
     for row in planned:
         inputs = {
-            **shared,
+            **shared(row.id),
             "topic": content_key(row.topic.text, _scope(row, book)),
             "slot": content_key(row.slot.gives, row.slot.answers, row.slot.num_rounds),
             "demonstrations": content_key([d.model_dump(mode="json") for d in _examples(row, manifest, book)]),
@@ -68,25 +68,13 @@ def build_request(row: PlannedDialogue, manifest: Manifest, book: PromptBook) ->
         requirements=[book.requirements[name].text for name in row.requirements],
     )
     messages.append(Message(role="user", content=question))
-    writer = manifest.writer
-    return ChatRequest(
-        record_id=row.id,
-        purpose="scenario",
-        model=writer.model,
-        messages=tuple(messages),
-        json_schema=string_schema("scenario", MAX_CHARACTERS),
-        schema_name="scenario",
-        temperature=writer.temperature,
-        top_p=writer.top_p,
-        repeat_penalty=writer.repeat_penalty,
-        max_tokens=300,
-        seed=derive_seed(manifest.seed, row.id, "scenario"),
-    )
+    answering = Answering(string_schema("scenario", MAX_CHARACTERS), "scenario", max_tokens=300)
+    return new_request(manifest, row.id, "scenario", messages, answering)
 
 
 async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: ShardStore, writing: Writing) -> Receipt:
     """Bring a shard's scenarios up to date."""
-    asker = Asker(writing.chat, store.journal(STAGE), writing.watch, writing.price)
+    asker = writing.asker(store, STAGE)
 
     async def make(order: Order[PlannedDialogue]) -> Row:
         manifest, book = writing.manifest, writing.book
@@ -108,7 +96,7 @@ async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: Shard
         except ChatFailure as exc:
             row.update(status="failed", code=exc.code, message=str(exc), scenario=None)
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
-        return {**row, **spend_columns(manifest.writer.model, spend)}
+        return {**row, **spend_columns(draw_model(manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.SCENARIOS, make, writing.gate, asker.sum_up))
 

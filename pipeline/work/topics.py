@@ -9,13 +9,13 @@ from pipeline.contracts.chat import ChatRequest, Message
 from pipeline.contracts.prompts import PromptBook
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import ChatFailure, ManifestError
-from pipeline.values.ids import content_key, derive_seed, normalise_text, topic_id
+from pipeline.values.ids import content_key, normalise_text, topic_id
 from pipeline.values.manifest import GeneratedTopics, Manifest
 from pipeline.values.records import MetaTopic, Topic
 from pipeline.work import tables
 from pipeline.work.answers import parse_object, plain_text
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
-from pipeline.work.context import Writing, spend_columns, writer_inputs
+from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 
 STAGE = "topics"
@@ -43,7 +43,7 @@ def order_topics(manifest: Manifest, book: PromptBook) -> list[Order[Quota]]:
     for meta in chosen_meta_topics(generate, book):
         quota = Quota(meta, generate.per_meta_topic, generate.per_call)
         inputs = {
-            **shared,
+            **shared(meta.id),
             "meta_topic": content_key(meta.model_dump(mode="json")),
             "count": content_key(quota.count, quota.per_call),
         }
@@ -80,7 +80,7 @@ def collect_topics(written: Iterable[Topic], rows: Iterable[Row]) -> list[Topic]
 
 async def write_topics(orders: Sequence[Order[Quota]], store: ShardStore, writing: Writing) -> Receipt:
     """Bring the generated topics up to date; meta-topics side by side, the rounds of each one after the other."""
-    asker = Asker(writing.chat, store.journal(STAGE), writing.watch, writing.price)
+    asker = writing.asker(store, STAGE)
 
     async def make(order: Order[Quota]) -> Row:
         row, spend = base_row(order), Spend()
@@ -93,19 +93,44 @@ async def write_topics(orders: Sequence[Order[Quota]], store: ShardStore, writin
             row.update(code=exc.code, message=str(exc), status="ok" if topics else "failed")
         row["topics"] = topics
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
-        return {**row, **spend_columns(writing.manifest.writer.model, spend)}
+        return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.TOPICS, make, writing.gate, asker.sum_up))
 
 
 async def _write_round(quota: Quota, have: Sequence[str], asker: Asker, writing: Writing, spend: Spend) -> list[str]:
-    manifest, book = writing.manifest, writing.book
     count = min(quota.per_call, quota.count - len(have))
-    request = build_request(quota.meta_topic, have, count, manifest, book)
     known = {normalise_text(text) for text in have}
+    return await ask_round(Round(quota.meta_topic, tuple(have), count), known, asker, writing, spend)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a meta-topic: what it has, and how many more are asked for."""
+
+    meta_topic: MetaTopic
+    have: tuple[str, ...]
+    count: int
+
+
+async def ask_round(this: Round, known: set[str], asker: Asker, writing: Writing, spend: Spend) -> list[str]:
+    """Ask for one round's topics.
+
+    Args:
+        this: What is asked for.
+        known: Normalised texts that count as repeated, and too many of which make an answer invalid.
+        asker: Answers from its journal what was answered before.
+        writing: The writer and its prompts.
+        spend: Is added to.
+
+    Raises:
+        ChatFailure: the call failed, or no answer was valid.
+    """
+    manifest, book = writing.manifest, writing.book
+    request = build_request(this.meta_topic, this.have, this.count, manifest, book)
 
     def parse(text: str) -> list[str]:
-        return parse_topics(text, count, known)
+        return parse_topics(text, this.count, known)
 
     def word_problem(problem: str) -> str:
         return book.text("retry.user", problem=problem)
@@ -120,35 +145,24 @@ def build_request(
     """Build one round's first attempt."""
     purpose = f"topics-{len(have):05d}"
     question = book.text("topics.user", meta_topic=meta, have=list(have), count=count)
-    writer = manifest.writer
-    return ChatRequest(
-        record_id=meta.id,
-        purpose=purpose,
-        model=writer.model,
-        messages=(
-            Message(role="system", content=book.text("topics.system")),
-            Message(role="user", content=question),
-        ),
-        json_schema={
-            "type": "object",
-            "properties": {
-                "topics": {
-                    "type": "array",
-                    "items": {"type": "string", "maxLength": MAX_CHARACTERS},
-                    "minItems": count,
-                    "maxItems": count,
-                }
-            },
-            "required": ["topics"],
-            "additionalProperties": False,
+    messages = [
+        Message(role="system", content=book.text("topics.system")),
+        Message(role="user", content=question),
+    ]
+    schema = {
+        "type": "object",
+        "properties": {
+            "topics": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": MAX_CHARACTERS},
+                "minItems": count,
+                "maxItems": count,
+            }
         },
-        schema_name="topics",
-        temperature=writer.temperature,
-        top_p=writer.top_p,
-        repeat_penalty=writer.repeat_penalty,
-        max_tokens=100 + 30 * count,
-        seed=derive_seed(manifest.seed, meta.id, purpose),
-    )
+        "required": ["topics"],
+        "additionalProperties": False,
+    }
+    return new_request(manifest, meta.id, purpose, messages, Answering(schema, "topics", 100 + 30 * count))
 
 
 def parse_topics(text: str, count: int, known: set[str]) -> list[str]:

@@ -161,7 +161,8 @@ def test_renders_that_only_the_journal_holds_stay(tiny: TinyCorpus) -> None:
     collect_garbage(tiny.root, dry_run=False)
     kept = {path.relative_to(tiny.root / "work/shards").as_posix() for path in tiny.root.rglob("*.blob")}
     assert kept == {"00000/speech-e00001.blob", "00000/speech-e00002.blob"}
-    assert [journal.blob(entry) for entry in journal.entries()][-1] == b"in no stage file"
+    made = [entry for entry in journal.entries() if "blob" in entry]
+    assert journal.blob(made[-1]) == b"in no stage file"
 
 
 def test_a_journal_stays_where_its_stage_file_is_damaged(tiny: TinyCorpus) -> None:

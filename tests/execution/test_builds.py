@@ -99,8 +99,9 @@ def _rendered(corpus: Path, stage: str, epoch: int) -> set[str]:
     found: set[str] = set()
     for path in journals:
         entries = CorpusFolder(corpus).shard(int(path.parent.name)).journal(stage).entries()
-        names = {line.split(b'"record":"')[1].split(b'"')[0].decode() for line in path.read_bytes().splitlines()}
-        found |= names & {entry["record"] for entry in entries}
+        lines = [line for line in path.read_bytes().splitlines() if b'"record":"' in line]
+        names = {line.split(b'"record":"')[1].split(b'"')[0].decode() for line in lines}
+        found |= names & {entry["record"] for entry in entries if "record" in entry}
     return found
 
 

@@ -37,7 +37,7 @@ class Here:
 
     async def write_topics(self) -> None:
         project = self.work.project
-        writing = Writing(project.manifest, read_book(), project.price, self.chat, Silence(), asyncio.Semaphore(2))
+        writing = Writing(project.manifest, read_book(), project.prices, self.chat, Silence(), asyncio.Semaphore(2))
         await write_topics(self.work.topic_orders(), self.work.folder.topics(), writing)
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.adapters.embedding import MODEL, SentenceModel
 from pipeline.adapters.shipped import shipped
 from pipeline.values.records import Demonstration, Modality
 from pipeline.values.spoken import spoken_form
-from tests.support import embedding
-from tests.support.embedding import embed
 from tests.support.stages import FEATURES, read_book
 
 BOOK = read_book()
@@ -121,10 +120,9 @@ def test_no_two_share_six_words_in_a_row() -> None:
 
 
 def test_no_two_mean_the_same(cache_root: Path) -> None:
-    folder = cache_root / "models" / embedding.MODEL
     texts = ["\n".join(texts_of(one)) for one in DEMONSTRATIONS]
     twins = ["A dog barks at the postman.", "A dog is barking at the mailman."]
-    vectors = embed([*texts, *twins], folder)
+    vectors = SentenceModel(cache_root / "models" / MODEL).embed([*texts, *twins])
     cosines = vectors @ vectors.T
     assert cosines[-1, -2] > MAX_COSINE  # the measure sees a paraphrase
     pairs = [

@@ -186,7 +186,7 @@ async def fill(project: Project, open_chat: Callable[[Sequence[PlannedDialogue]]
 async def _make_shard(work: ShardWork, shard: int, planned: Sequence[PlannedDialogue], chat: MadeUpChat) -> None:
     project, store = work.project, work.folder.shard(shard)
     book: PromptFolder = project.book
-    writing = Writing(project.manifest, book, project.price, chat, Silence(), asyncio.Semaphore(2))
+    writing = Writing(project.manifest, book, project.prices, chat, Silence(), asyncio.Semaphore(2))
     await write_scenarios(work.scenario_orders(planned), store, writing)
     await write_dialogues(work.dialogue_orders(store, planned), store, writing)
     for modality in project.manifest.media:

@@ -26,13 +26,15 @@ class Endpoint:
     """A running endpoint.
 
     Attributes:
-        requests: Bodies as received.
+        requests: Bodies as received, but for probes.
+        probes: Bodies of probes, which serve no record.
         delay: Seconds before each answer.
     """
 
     url: str = ""
     delay: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self) -> list[dict[str, Any]]:
         """Return the requests since the last call."""
@@ -41,7 +43,8 @@ class Endpoint:
 
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self.requests.append(body)
+        is_probe = body["response_format"]["json_schema"]["name"] == "probe"
+        (self.probes if is_probe else self.requests).append(body)
         await asyncio.sleep(self.delay)
         random = Random(sha256(json.dumps([body["messages"], body.get("seed")]).encode()).digest())
         content = json.dumps(fit(body["response_format"]["json_schema"]["schema"], random))

@@ -31,7 +31,14 @@ def describe(url: str, **changes: Any) -> dict[str, Any]:
             {"name": "talk", "weight": 3, "gives": ["speech"], "answers": ["speech", "image"], "rounds": [1, 2]},
             {"name": "tune", "weight": 1, "gives": ["text", "music"], "answers": ["text"], "rounds": [1, 1]},
         ],
-        "writer": {"engine": "openai", "model": "tester", "base_url": url, "api_key_env": "NO_KEY", "max_tries": 3},
+        "writer": {
+            "engine": "openai",
+            "model": "tester",
+            "base_url": url,
+            "api_key_env": "NO_KEY",
+            "max_tries": 3,
+            "structured": "json_schema",  # stated, so that no probe is among the calls that tests count
+        },
         "render": {
             "image": {"renderer": "minimal-image"},
             "music": {"renderer": "minimal-music"},
@@ -59,12 +66,14 @@ def write_manifest(folder: Path, manifest: dict[str, Any], voices: list[dict[str
     return path
 
 
-def make(path: Path, corpus: Path, limit: int | None = None, until: str | None = None) -> tuple[Ledger | None, Run]:
+def make(
+    path: Path, corpus: Path, limit: int | None = None, until: str | None = None, budget: float | None = None
+) -> tuple[Ledger | None, Run]:
     """Run a manifest in this process, as the command does."""
     os.environ.setdefault("NO_KEY", "none")
     lock = CorpusLock.acquire(corpus / "work")
     try:
-        run = Run(load_project(path, corpus), lock, limit, until)
+        run = Run(load_project(path, corpus), lock, limit, until, budget)
         return asyncio.run(run.execute()), run
     finally:
         lock.release()

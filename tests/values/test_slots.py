@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pipeline.values.ids import derive_random
 from pipeline.values.manifest import Cell
 from pipeline.values.records import Modality, Slot
-from pipeline.values.slots import draw_cell, draw_slot, in_order
+from pipeline.values.slots import draw_slot, in_order
+from pipeline.values.weights import draw_weighted
 
 SUBSETS = [frozenset(kinds) for size in range(1, 5) for kinds in combinations(Modality, size)]
 WORDS = {Modality.TEXT, Modality.SPEECH}
@@ -104,19 +105,19 @@ def weighted(*weights: float) -> list[Cell]:
     ("unit", "name"), [(0.0, "c0"), (0.2499, "c0"), (0.25, "c1"), (0.7499, "c1"), (0.75, "c2"), (1 - 2**-53, "c2")]
 )
 def test_a_place_falls_into_the_cell_that_covers_it(unit: float, name: str) -> None:
-    assert draw_cell(weighted(1, 2, 1), unit).name == name
+    assert draw_weighted(weighted(1, 2, 1), unit).name == name
 
 
 def test_weights_are_relative() -> None:
     units = [index / 100 for index in range(100)]
     few, many = weighted(0.1, 0.2, 0.1), weighted(100, 200, 100)
-    assert [draw_cell(few, unit).name for unit in units] == [draw_cell(many, unit).name for unit in units]
+    assert [draw_weighted(few, unit).name for unit in units] == [draw_weighted(many, unit).name for unit in units]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.floats(0, 1, exclude_max=True))
 def test_every_place_has_a_cell(weights: list[float], unit: float) -> None:
-    assert draw_cell(weighted(*weights), unit).name in {f"c{index}" for index in range(len(weights))}
+    assert draw_weighted(weighted(*weights), unit).name in {f"c{index}" for index in range(len(weights))}
 
 
 def test_a_small_change_of_the_mix_moves_few_records() -> None:

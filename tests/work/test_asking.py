@@ -11,20 +11,25 @@ from typing import Any
 import pytest
 
 from pipeline.adapters.journal import FileJournal
-from pipeline.contracts.chat import ChatAnswer, Message, Usage
+from pipeline.contracts.chat import ChatAnswer, ChatRequest, Message, Usage
 from pipeline.contracts.storage import Row
 from pipeline.contracts.watch import Drained
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.manifest import Price
-from pipeline.work.asking import Asker, InvalidAnswer, Spend, cost
-from tests.support.stages import Notes, ScriptedChat, answer, refusal, request
+from pipeline.work.asking import Asked, Asker, InvalidAnswer, Spend, cost
+from pipeline.work.purse import Purse, bound_cost
+from tests.support.stages import USAGE, Notes, ScriptedChat, answer, refusal, request
 
 PRICE = Price(input=2, cached_input=0.5, output=10)
 USD = (600 * 2 + 400 * 0.5 + 100 * 10) / 1e6  # of one call by tests.support.stages.USAGE
 
 
 def asker(folder: Path, chat: ScriptedChat, watch: Notes | None = None, epoch: int = 1) -> Asker:
-    return Asker(chat, FileJournal(folder, "scenarios", epoch), watch or Notes(), PRICE)
+    return Asker(chat, FileJournal(folder, "scenarios", epoch), watch or Notes(), {"made-up": PRICE})
+
+
+def say(one: Asker, asked: ChatRequest) -> str:
+    return asyncio.run(one.ask(asked)).answer.text
 
 
 def journalled(folder: Path) -> list[dict[str, Any]]:
@@ -51,7 +56,8 @@ def test_the_intent_is_journalled_before_the_call_and_the_answer_after(tmp_path:
         return "an answer"
 
     one = asker(tmp_path, ScriptedChat(script))
-    assert asyncio.run(one.ask(request())) == answer("an answer")
+    asked = asyncio.run(one.ask(request()))
+    assert asked == Asked(answer("an answer"), cost(USAGE, PRICE))
     intent, outcome = journalled(tmp_path)
     about = {"key": request().key(), "record": "r", "purpose": "scenario", "attempt": 0}
     assert intent == {
@@ -64,17 +70,19 @@ def test_the_intent_is_journalled_before_the_call_and_the_answer_after(tmp_path:
             "top_p": 0.95,
             "seed": 100,
         },
+        "held_usd": pytest.approx(bound_cost(request(), PRICE), abs=1e-8),
     }
-    assert outcome == {"event": "answer", **about, **answer("an answer").model_dump(mode="json")}
+    paid = {"usd": pytest.approx(USD)}
+    assert outcome == {"event": "answer", **about, **answer("an answer").model_dump(mode="json"), **paid}
 
 
 def test_a_journalled_answer_is_not_asked_for_again(tmp_path: Path) -> None:
     chat = ScriptedChat(["first", "never said"])
     first = asker(tmp_path, chat)
-    assert asyncio.run(first.ask(request())).text == "first"
-    assert asyncio.run(first.ask(request())).text == "first"
+    assert say(first, request()) == "first"
+    assert say(first, request()) == "first"
     later = asker(tmp_path, chat, epoch=2)
-    assert asyncio.run(later.ask(request())) == answer("first")
+    assert asyncio.run(later.ask(request())) == Asked(answer("first"), cost(USAGE, PRICE))
     assert len(chat.requests) == 1
     assert later.num_lost == 0
     assert not (tmp_path / "scenarios-e00002.jsonl").exists()
@@ -100,7 +108,7 @@ def test_whatever_differs_in_a_request_makes_it_another_one(tmp_path: Path, chan
     chat = ScriptedChat(["first", "second"])
     one = asker(tmp_path, chat)
     asyncio.run(one.ask(request()))
-    assert asyncio.run(one.ask(request().model_copy(update=change))).text == "second"
+    assert say(one, request().model_copy(update=change)) == "second"
 
 
 def test_an_intent_without_outcome_counts_as_a_lost_call_for_good(tmp_path: Path) -> None:
@@ -121,12 +129,12 @@ def test_an_intent_without_outcome_counts_as_a_lost_call_for_good(tmp_path: Path
     asyncio.run(killed())
     second = asker(tmp_path, ScriptedChat(["at last"]), epoch=2)
     assert second.num_lost == 1
-    assert asyncio.run(second.ask(request())).text == "at last"
+    assert say(second, request()) == "at last"
     # The answer that came does not make the call that was lost unspent.
     third = asker(tmp_path, ScriptedChat([]), epoch=3)
     assert third.num_lost == 1
     assert third.sum_up([])["num_lost_calls"] == 1
-    assert asyncio.run(third.ask(request())).text == "at last"
+    assert say(third, request()) == "at last"
 
 
 def test_failures_are_journalled_and_replayed(tmp_path: Path) -> None:
@@ -147,7 +155,7 @@ def test_an_endpoint_that_refuses_everything_is_no_outcome_of_a_record(tmp_path:
     assert [entry["event"] for entry in journalled(tmp_path)] == ["intent", "refused"]
     again = asker(tmp_path, chat, epoch=2)
     assert again.num_lost == 0
-    assert asyncio.run(again.ask(request())).text == "now it works"
+    assert say(again, request()) == "now it works"
 
 
 def test_a_draining_run_stops_before_the_call_and_still_replays(tmp_path: Path) -> None:
@@ -155,7 +163,7 @@ def test_a_draining_run_stops_before_the_call_and_still_replays(tmp_path: Path) 
     one = asker(tmp_path, chat, watch)
     asyncio.run(one.ask(request()))
     watch.is_draining = True
-    assert asyncio.run(one.ask(request())).text == "first"
+    assert say(one, request()) == "first"
     with pytest.raises(Drained):
         asyncio.run(one.ask(request("other")))
     assert len(chat.requests) == 1
@@ -177,11 +185,11 @@ def test_text_that_cannot_be_stored_is_mended_before_anybody_sees_it(tmp_path: P
     """Half a surrogate pair comes out of endpoints that cut an emoji in two."""
     one = asker(tmp_path, ScriptedChat(["a kite \ud83d flies", ChatFailure("refused", "no \udc00 no")]))
     first = asyncio.run(one.ask(request()))
-    assert first.text == "a kite ? flies"
+    assert first.answer.text == "a kite ? flies"
     with pytest.raises(ChatFailure, match=r"no \? no"):
         asyncio.run(one.ask(request("other")))
     assert asyncio.run(asker(tmp_path, ScriptedChat([]), epoch=2).ask(request())) == first
-    first.text.encode()
+    first.answer.text.encode()
 
 
 def test_a_damaged_line_costs_one_call(tmp_path: Path) -> None:
@@ -193,8 +201,8 @@ def test_a_damaged_line_costs_one_call(tmp_path: Path) -> None:
     chat = ScriptedChat(["second again"])
     later = asker(tmp_path, chat, epoch=2)
     assert later.num_lost == 1
-    assert asyncio.run(later.ask(request())).text == "first"
-    assert asyncio.run(later.ask(request("other"))).text == "second again"
+    assert say(later, request()) == "first"
+    assert say(later, request("other")) == "second again"
     assert len(chat.requests) == 1
 
 
@@ -296,5 +304,63 @@ def test_a_stage_sums_up_spend_by_model_and_failures_by_code(tmp_path: Path) -> 
         },
         "failures": {"refused": 2},
         "num_lost_calls": 0,
+        "paid": {"usd": 0.0, "journal_bytes": 0},
     }
     json.dumps(summed)
+
+
+def test_what_a_failed_call_used_is_paid_for_and_remembered(tmp_path: Path) -> None:
+    cut = ChatFailure("cut_off", "reached max_tokens", USAGE.model_dump())
+    chat, spend, watch = ScriptedChat([cut, "42"]), Spend(), Notes()
+    one = asker(tmp_path, chat, watch)
+    assert until_valid(one, spend) == 42
+    assert (spend.calls, spend.completion_tokens) == (2, 200)
+    assert spend.usd == pytest.approx(2 * USD)
+    assert sum(note["usd"] for note in watch.of("answer")) == pytest.approx(2 * USD)
+    replayed = Spend()
+    later = asker(tmp_path, ScriptedChat([]), epoch=2)
+    assert until_valid(later, replayed) == 42
+    assert replayed == spend
+    assert later.paid == pytest.approx(2 * USD)
+
+
+def test_an_account_counts_lost_calls_at_what_was_held_for_them(tmp_path: Path) -> None:
+    one = asker(tmp_path, ScriptedChat(["first"]))
+    asyncio.run(one.ask(request()))
+    journal = FileJournal(tmp_path, "scenarios", 1)
+    journal.append({"event": "intent", "key": "lost", "record": "r", "request": {}, "held_usd": 0.25})
+    journal.append({"event": "intent", "key": "refused", "record": "r", "request": {}, "held_usd": 0.5})
+    journal.append({"event": "refused", "key": "refused", "record": "r"})
+    later = asker(tmp_path, ScriptedChat([]), epoch=2)
+    assert later.paid == pytest.approx(USD + 0.25)
+    assert later.num_lost == 1
+    size = (tmp_path / "scenarios-e00001.jsonl").stat().st_size
+    assert later.sum_up([])["paid"] == {"usd": pytest.approx(USD + 0.25), "journal_bytes": size}
+
+
+def test_a_call_waits_until_the_purse_can_pay_for_the_worst(tmp_path: Path) -> None:
+    bound = bound_cost(request(), PRICE)
+    purse = Purse(allowance=1.5 * bound)
+    gate = asyncio.Event()
+
+    class Slow(ScriptedChat):
+        async def complete(self, request: ChatRequest) -> ChatAnswer:
+            await gate.wait()
+            return await super().complete(request)
+
+    chat = Slow(["first", "second"])
+    one = Asker(chat, FileJournal(tmp_path, "scenarios", 1), Notes(), {"made-up": PRICE}, purse)
+
+    async def both() -> None:
+        asking = [asyncio.create_task(one.ask(request(name))) for name in ("r", "s")]
+        await asyncio.sleep(0.01)
+        assert len(journalled(tmp_path)) == 1
+        assert purse.report().held == pytest.approx(bound)
+        assert purse.report().wanted == pytest.approx(bound)
+        gate.set()
+        await asyncio.gather(*asking)
+
+    asyncio.run(both())
+    assert purse.report().spent == pytest.approx(2 * USD)
+    assert purse.report().held == 0
+    assert len(chat.requests) == 2

@@ -96,7 +96,9 @@ def test_licence_is_named_only_where_all_models_share_it(
     corpus: TinyCorpus, writer: str | None, media: str | None, expected: str
 ) -> None:
     facts = {**corpus.ledger.renderers["image"], "licences": {"weights": media} if media else {}}
-    card = rewrite(corpus, writer={"model": "m", "engine": "embedded", "licence": writer}, renderers={"image": facts})
+    card = rewrite(
+        corpus, writer={"models": {"m": 1.0}, "engine": "embedded", "licence": writer}, renderers={"image": facts}
+    )
     header, body = split_card(card)
     assert header["license"] == expected
     assert ("do not share one licence" in body) == (expected == "other")
@@ -126,7 +128,7 @@ def test_matrix_says_wanted_and_kept(corpus: TinyCorpus) -> None:
 def test_spend_without_a_price_is_not_called_free(corpus: TinyCorpus) -> None:
     ledger = corpus.ledger
     assert re.search(r"\| scenarios \| `made-up` \| 8 \|.*\| 0\.0\d{3} \|", rewrite(corpus))
-    unpriced = rewrite(corpus, writer={**ledger.writer, "price_usd_per_million": None}, num_lost_calls=3)
+    unpriced = rewrite(corpus, writer={**ledger.writer, "price_usd_per_million": {}}, num_lost_calls=3)
     assert re.search(r"\| scenarios \| `made-up` \| 8 \|.*\| not known \|", unpriced)
     assert "3 more were in flight" in unpriced
 
@@ -138,7 +140,7 @@ def test_hostile_text_breaks_neither_header_nor_body(corpus: TinyCorpus) -> None
         description=HOSTILE,
         reasons={HOSTILE: 2},
         voices={HOSTILE: 1},
-        writer={"model": HOSTILE, "engine": HOSTILE, "licence": HOSTILE, "price_usd_per_million": None},
+        writer={"models": {HOSTILE: 1.0}, "engine": HOSTILE, "licence": HOSTILE, "price_usd_per_million": {}},
     )
     header, body = split_card(card)
     assert header["pretty_name"].startswith("--- configs: [] --- # Hi <script>")

@@ -25,6 +25,7 @@ from pipeline.values.ids import content_key, normalise_text, part_id
 from pipeline.values.manifest import Manifest, Price, RendererChoice
 from pipeline.values.records import MEDIA, Modality, PlannedDialogue
 from pipeline.work import dialogues, scenarios
+from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import Casting, order_renders
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
@@ -54,6 +55,9 @@ class Stub:
 
     def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
         return [self._make(brief) for brief in briefs]
+
+    def provenance(self) -> dict[str, str]:
+        return {}
 
     def _make(self, brief: Brief) -> Render | RenderFailure:
         if brief.id in self.blank:
@@ -98,7 +102,7 @@ def say(refused: Sequence[tuple[str, str]]) -> Callable[[ChatRequest], str | Exc
 async def write(shard: Shard, refused: Sequence[tuple[str, str]]) -> None:
     book, made = read_book(), shard.made
     chat = ScriptedChat(say(refused))
-    writing = Writing(made, book, PRICE, chat, Notes(), asyncio.Semaphore(1))
+    writing = Writing(made, book, {"made-up": PRICE}, chat, Notes(), asyncio.Semaphore(1))
     await write_scenarios(order_scenarios(shard.planned, made, book), shard.store, writing)
     written = {row["record_id"]: row for row in shard.store.rows(scenarios.STAGE) if row["status"] == "ok"}
     ready = [Scenario(row, written[row.id]["scenario"]) for row in shard.planned if row.id in written]
@@ -117,7 +121,7 @@ def make(
     for modality in MEDIA:
         wanted = order_renders(modality, ready, made, "v1", Casting({"anna": ANNA}, DORA))
         choice = RendererChoice(renderer="stub", attempts=1)
-        job = RenderJob(modality, made.seed, choice, "1", True, lambda: Stub(blank), Notes())
+        job = RenderJob(modality, made.seed, choice, "1", True, BatchSize(4), lambda: Stub(blank), Notes())
         render_assets(wanted, shard.store, job)
     return shard
 

@@ -2,221 +2,183 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
-from time import perf_counter, time
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic, perf_counter
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
-from openai.types.chat import ChatCompletion
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from pipeline.adapters.llm.ceiling import START
+from pipeline.adapters.llm.completion import build_body, read_answer
+from pipeline.adapters.llm.failures import Translator
+from pipeline.adapters.llm.memory import EndpointMemory
+from pipeline.adapters.llm.pace import Pace, PaceLimits, PaceState
+from pipeline.adapters.llm.probing import FormFinder
+from pipeline.adapters.llm.structured import Form, fill_form, find_json
+from pipeline.adapters.llm.wire import Wire
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.manifest import Writer
 from pipeline.values.units import Seconds
 
-MAX_TRIES = 6
-"""Tries of one call through connection errors, time-outs, 408, 409 and 5xx."""
-
-MAX_BUSY_SECONDS: Seconds = 900.0
-"""A 429 is no failed try: it says to come back, and a call comes back for this long."""
-
-MAX_WAIT_SECONDS: Seconds = 60.0
-RETRIED_STATUS = frozenset({408, 409, 429})
-"""Besides 5xx. 400, 401, 403, 404 and 422 say the same however often they are asked."""
+SAVE_SECONDS: Seconds = 10.0
+"""What changes of a pace is written down no more often."""
 
 NO_KEY = "none"
 """Local servers want no key, and the client insists on one."""
 
-LONGEST_QUOTE = 300
-"""Characters of an endpoint's own words that an error repeats."""
+CHARACTERS_PER_TOKEN = 4
+"""Of English; only for the token cap, and only until answers say better."""
+
+
+class _Line:
+    """One model of the endpoint, with what is found out about it."""
+
+    def __init__(self, wire: Wire, memory: EndpointMemory, finder: FormFinder, translator: Translator) -> None:
+        self.wire = wire
+        self.finder = finder
+        self.translator = translator
+        self._memory = memory
+        self._saved_at = monotonic()
+
+    def save(self, *, at_once: bool = False) -> None:
+        """Write down what the pace has come to, not too often."""
+        if at_once or monotonic() - self._saved_at > SAVE_SECONDS:
+            self._saved_at = monotonic()
+            state = self.wire.pace.state()
+            self._memory.learn(ceiling=state.ceiling_found, reached=state.reached or None)
 
 
 class OpenAIChat:
-    """Implements ``ChatModel`` over HTTP; the key comes from the environment and is never shown."""
+    """Implements ``ChatModel`` over HTTP; the key comes from the environment and is never shown.
 
-    def __init__(self, writer: Writer) -> None:
+    Args:
+        memory: Folder in which pace and form are remembered from run to run; None remembers nothing.
+
+    Attributes:
+        probe_usage: What probes have cost. They serve no record and stand in no journal.
+
+    Raises:
+        EndpointError: ``writer.base_url`` is no address.
+    """
+
+    def __init__(self, writer: Writer, memory: Path | None = None) -> None:
+        _check_address(writer.base_url)
         self._writer = writer
-        self._key = os.environ.get(writer.api_key_env) or NO_KEY
+        self._memory = memory
+        self._key = os.environ.get(writer.api_key_env)
+        # The pace bounds what is in flight; a pool that did so, too, would make calls wait where nobody counts them.
+        limits = httpx2.Limits(max_connections=2 * writer.records_in_flight)
         self._client = openai.AsyncOpenAI(
-            api_key=self._key,
+            api_key=self._key or NO_KEY,
             base_url=writer.base_url,
             timeout=writer.timeout_seconds,
             max_retries=0,
             # The default transport takes twice the CPU a call and 1.3 times as long at 256 in flight.
-            http_client=openai.DefaultAioHttpClient(),
+            http_client=openai.DefaultAioHttpClient(limits=limits),
         )
-        self._where = f"{writer.model} at {urlsplit(str(self._client.base_url)).hostname}"
-        self._slots = asyncio.Semaphore(writer.records_in_flight)
+        self._host = self._client.base_url.netloc.decode()
+        self._lines: dict[str, _Line] = {}
+        self._dead: EndpointError | None = None
+        self.probe_usage = Usage()
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
-        """Answer one request; see ``ChatModel``."""
-        retrying = AsyncRetrying(
-            stop=_Patience(),
-            wait=_wait,
-            retry=retry_if_exception(_is_passing),
-            reraise=True,
-        )
-        started = perf_counter()
+        """Answer one request; see ``ChatModel``. After an EndpointError nothing more is sent."""
         try:
-            async with self._slots:
-                completion: object = await retrying(self._send, request)
-        except (openai.OpenAIError, TimeoutError, json.JSONDecodeError) as exc:
-            # No cause: a traceback would show the request, and with it the key.
-            raise self._translate(exc) from None
-        return self._read(completion, perf_counter() - started)
+            line = self._line(request.model)
+            try:
+                return await self._ask(request, await line.finder.find())
+            except ChatFailure as exc:
+                if not (exc.code == "bad_request" and line.finder.reconsider(str(exc))):
+                    raise
+            return await self._ask(request, await line.finder.find())
+        except EndpointError as exc:
+            self._stop(exc)
+            raise
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Write down what was found out and close the connections."""
+        for line in self._lines.values():
+            line.save(at_once=True)
         await self._client.close()
 
-    async def _send(self, request: ChatRequest) -> Any:
-        messages: list[Any] = [message.model_dump() for message in request.messages]
-        form, rule = _response_format(request, self._writer.structured)
-        if rule:
-            messages.insert(0, {"role": "system", "content": rule})
-        extra: dict[str, Any] = {} if form is None else {"response_format": form}
-        # The client's own time-out is one of each read: an endpoint that drips would never meet it.
-        async with asyncio.timeout(self._writer.timeout_seconds):
-            return await self._client.chat.completions.create(
-                model=request.model,
-                messages=messages,
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_completion_tokens=request.max_tokens,
-                # Endpoints take a signed 32-bit seed at least; more digits are refused by some.
-                seed=request.seed % 2**31,
-                **extra,
-            )
+    def pace(self, model: str) -> Pace:
+        """The pace of a model: where it stands, and how much of it this process may use."""
+        return self._line(model).wire.pace
 
-    def _translate(self, exc: Exception) -> Exception:
-        if isinstance(exc, openai.APIStatusError):
-            return self._translate_status(exc)
-        # The transport calls a refused connection a time-out, too; what it was stands further down its causes.
-        refused = next((cause for cause in _causes(exc) if _is_refusal(cause)), None)
-        if refused is None and isinstance(exc, (openai.APITimeoutError, TimeoutError)):
-            return ChatFailure("timeout", f"{self._where}: no answer within {self._writer.timeout_seconds:g} s")
-        if isinstance(exc, openai.APIConnectionError):
-            return EndpointError(
-                f"{self._where}: cannot be reached: {self._quote(str(refused or exc.__cause__ or exc))}"
-            )
-        return ChatFailure(
-            "bad_answer", f"{self._where}: what came back is no chat completion: {self._quote(str(exc))}"
-        )
+    def states(self) -> Mapping[str, PaceState]:
+        """Where the pace of each model stands that was called."""
+        return {model: line.wire.pace.state() for model, line in self._lines.items()}
 
-    def _translate_status(self, exc: openai.APIStatusError) -> Exception:
-        says = f"{self._where}: {exc.status_code}: {self._quote(exc.message)}"
-        if exc.status_code in (401, 403):
-            return EndpointError(f"{says}; check ${self._writer.api_key_env}")
-        if exc.status_code == 404:
-            return EndpointError(f"{says}; check writer.model and writer.base_url")
-        if exc.status_code == 402 or exc.code == "insufficient_quota":
-            return EndpointError(f"{says}; the quota is used up, raise it and run again")
-        codes = {400: "bad_request", 413: "too_long", 422: "bad_request", 429: "rate_limited"}
-        code = "too_long" if exc.code == "context_length_exceeded" else codes.get(exc.status_code, "server_error")
-        return ChatFailure(code, says)
+    async def _ask(self, request: ChatRequest, form: Form) -> ChatAnswer:
+        line = self._line(request.model)
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        extra = fill_form(form, request, messages)
+        content = build_body(request, extra, messages)
+        started = perf_counter()
+        body = await line.wire.send(content, len(content) / CHARACTERS_PER_TOKEN + request.max_tokens)
+        line.save()
+        answer = read_answer(body, request.model, perf_counter() - started, line.translator)
+        if form in ("json_schema", "bare_schema"):
+            return answer
+        return answer.model_copy(update={"text": find_json(answer.text, request.json_schema)})
 
-    def _quote(self, text: str) -> str:
-        """Return an endpoint's words without the key, which some echo, and not at any length."""
-        clean = text if self._key == NO_KEY else text.replace(self._key, "[key]")
-        return clean[:LONGEST_QUOTE]
-
-    def _read(self, completion: object, latency: Seconds) -> ChatAnswer:
-        # Endpoints differ: an error page under 200 arrives as a text, a missing field as None.
-        if not isinstance(completion, ChatCompletion):
-            words = self._quote(str(completion))
-            raise ChatFailure("bad_answer", f"{self._where}: what came back is no chat completion: {words}")
-        choice: Any = completion.choices[0] if completion.choices else None
-        if choice is None or choice.message is None:
-            raise ChatFailure("empty", f"{self._where}: answered without a choice")
-        if choice.message.refusal:
-            raise ChatFailure("refused", f"{self._where}: the model refused: {self._quote(choice.message.refusal)}")
-        if choice.finish_reason == "content_filter":
-            raise ChatFailure("content_filter", f"{self._where}: the content filter stopped the answer")
-        if choice.finish_reason == "length":
-            raise ChatFailure("cut_off", f"{self._where}: the answer reached max_tokens")
-        usage = completion.usage
-        details = usage.prompt_tokens_details if usage else None
-        return ChatAnswer(
-            text=choice.message.content or "",
-            model=completion.model or self._writer.model,
-            finish_reason=choice.finish_reason or "stop",
-            usage=Usage(
-                prompt_tokens=(usage.prompt_tokens if usage else 0) or 0,
-                cached_tokens=(details.cached_tokens if details else 0) or 0,
-                completion_tokens=(usage.completion_tokens if usage else 0) or 0,
-            ),
-            latency=latency,
-        )
-
-
-def _response_format(request: ChatRequest, structured: str) -> tuple[Any, str | None]:
-    """Return ``response_format``, and the schema as a system message where the endpoint cannot enforce it."""
-    if structured == "json_schema":
-        schema = {"name": request.schema_name, "strict": True, "schema": request.json_schema}
-        return {"type": "json_schema", "json_schema": schema}, None
-    rule = f"Answer with one JSON object of this JSON schema and nothing else: {json.dumps(request.json_schema)}"
-    return ({"type": "json_object"} if structured == "json_object" else None), rule
-
-
-def _is_passing(exc: BaseException) -> bool:
-    """Tell whether another moment may bring another outcome."""
-    if isinstance(exc, openai.APIStatusError):
-        if exc.code == "insufficient_quota":
-            return False
-        return exc.status_code in RETRIED_STATUS or exc.status_code >= 500
-    return isinstance(exc, (openai.APIConnectionError, TimeoutError, json.JSONDecodeError))
-
-
-def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    while exc is not None:
-        yield exc
-        exc = exc.__cause__ or exc.__context__
-
-
-def _is_refusal(exc: BaseException) -> bool:
-    """Tell an error of the network (no route, no name, no one listening) from a time-out, also an OSError."""
-    return isinstance(exc, OSError) and not isinstance(exc, TimeoutError)
-
-
-class _Patience:
-    """Says when to give a call up: after so many failed tries, or so long of being sent away."""
-
-    def __init__(self) -> None:
-        self._num_failed = 0
-
-    def __call__(self, state: RetryCallState) -> bool:
-        exc = state.outcome.exception() if state.outcome else None
-        if isinstance(exc, openai.RateLimitError):
-            return state.idle_for >= MAX_BUSY_SECONDS
-        self._num_failed += 1
-        return self._num_failed >= MAX_TRIES
-
-
-def _wait(state: RetryCallState) -> Seconds:
-    """Wait as long as the endpoint says, else exponentially with jitter."""
-    exc = state.outcome.exception() if state.outcome else None
-    if isinstance(exc, openai.APIStatusError):
-        said = _retry_after(exc)
-        if said is not None:
-            return min(max(said, 0.0), MAX_WAIT_SECONDS)
-    return wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS)(state)
-
-
-def _retry_after(exc: openai.APIStatusError) -> Seconds | None:
-    """Read Retry-After in its three spellings: milliseconds (OpenAI's own), seconds, and a date (RFC 9110)."""
-    headers = exc.response.headers
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    async def _send_probe(self, request: ChatRequest, form: Form) -> ChatAnswer:
         try:
-            return float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
+            answer = await self._ask(request, form)
+        except ChatFailure as exc:
+            self._count_probe(Usage.model_validate(dict(exc.usage or {})))
+            raise
+        self._count_probe(answer.usage)
+        return answer
+
+    def _count_probe(self, usage: Usage) -> None:
+        spent = self.probe_usage
+        self.probe_usage = Usage(**{name: getattr(spent, name) + getattr(usage, name) for name in Usage.model_fields})
+
+    def _line(self, model: str) -> _Line:
+        if self._dead is not None:
+            raise self._dead
+        line = self._lines.get(model)
+        if line is None:
+            line = self._lines[model] = self._open_line(model)
+        return line
+
+    def _open_line(self, model: str) -> _Line:
+        writer = self._writer
+        memory = EndpointMemory(self._memory, self._host, model)
+        known = memory.load()
+        limits = PaceLimits(
+            most=writer.records_in_flight,
+            ceiling=known.ceiling,
+            start=known.reached or START,
+            requests_per_minute=writer.requests_per_minute,
+            tokens_per_minute=writer.tokens_per_minute,
+        )
+        translator = Translator(f"{model} at {self._host}", self._key, writer.api_key_env, writer.timeout_seconds)
+        wire = Wire(self._client, Pace(limits), translator, writer.timeout_seconds)
+        return _Line(wire, memory, FormFinder(writer.structured, model, memory, self._send_probe), translator)
+
+    def _stop(self, error: EndpointError) -> None:
+        self._dead = self._dead or error
+        for line in self._lines.values():
+            line.wire.pace.stop(self._dead)
+
+
+def _check_address(base_url: str | None) -> None:
+    """Refuse what is no address, before the client does so in words of its own."""
+    if base_url is None:
+        return
+    advice = "state an address such as http://localhost:8000/v1"
     try:
-        return parsedate_to_datetime(headers["retry-after"]).timestamp() - time()
-    except (KeyError, ValueError):
-        return None
+        parts = urlsplit(base_url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as exc:
+        raise EndpointError(f"writer.base_url {base_url!r} cannot be read ({exc}); {advice}") from exc
+    if parts.username or parts.password:
+        raise EndpointError("writer.base_url holds a user name or password; keep keys in the variable of api_key_env")
+    if not is_address or base_url != base_url.strip():
+        raise EndpointError(f"writer.base_url {base_url!r} is no http or https address; {advice}")

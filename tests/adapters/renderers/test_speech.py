@@ -24,7 +24,17 @@ from pipeline.adapters.speech import (
     split_into_chunks,
 )
 from pipeline.adapters.voices import load_voices
-from pipeline.contracts.render import AudioFacts, Brief, Render, Renderer, RendererPlugin, RenderFailure, Voice
+from pipeline.contracts.render import (
+    AudioFacts,
+    Brief,
+    Finish,
+    Outcome,
+    Render,
+    Renderer,
+    RendererPlugin,
+    RenderFailure,
+    Voice,
+)
 from pipeline.values.errors import RenderError
 from pipeline.values.records import Modality
 
@@ -56,7 +66,7 @@ def render(name: str, text: str, **changes: Any) -> Render:
     return outcome
 
 
-def facts_of(outcome: Render | RenderFailure) -> AudioFacts:
+def facts_of(outcome: Outcome | Finish) -> AudioFacts:
     assert isinstance(outcome, Render), outcome
     assert isinstance(outcome.facts, AudioFacts)
     return outcome.facts

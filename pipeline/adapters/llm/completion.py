@@ -1,0 +1,105 @@
+"""A chat completion as bytes, and what of it is an answer. Nothing in it is trusted to be there or of its type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.adapters.llm.failures import BadBody, Translator
+from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
+from pipeline.values.errors import ChatFailure
+from pipeline.values.units import Seconds
+
+
+def build_body(request: ChatRequest, extra: Mapping[str, Any], messages: list[dict[str, Any]]) -> bytes:
+    """Write the body of a request."""
+    body = {
+        "model": request.model,
+        "messages": messages,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_completion_tokens": request.max_tokens,
+        # Endpoints take a signed 32-bit seed at least; more digits are refused by some.
+        "seed": request.seed % 2**31,
+        **extra,
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def parse_body(content: bytes, translator: Translator) -> dict[str, Any]:
+    """Parse a body that came under 200.
+
+    Raises:
+        BadBody: it begins as JSON and is none; asking again may help.
+        ChatFailure: ``bad_answer``: it is something else, an error page perhaps.
+    """
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        if content.lstrip()[:1] == b"{":
+            raise BadBody(str(exc)) from exc
+        body = None
+    if not isinstance(body, dict):
+        raise translator.translate(BadBody(content[:2000].decode("utf-8", "replace")))
+    return body
+
+
+def read_usage(body: Mapping[str, Any]) -> Usage:
+    """Read the tokens; what is missing or senseless counts as none."""
+    usage = _mapping(body.get("usage"))
+    details = _mapping(usage.get("prompt_tokens_details"))
+    prompt = _count(usage.get("prompt_tokens"))
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=min(_count(details.get("cached_tokens")), prompt),
+        completion_tokens=_count(usage.get("completion_tokens")),
+    )
+
+
+def read_answer(body: Mapping[str, Any], model: str, latency: Seconds, translator: Translator) -> ChatAnswer:
+    """Return the answer.
+
+    Args:
+        model: What was asked for; stands in where the endpoint names none.
+
+    Raises:
+        ChatFailure: ``empty``, ``refused``, ``content_filter``, ``cut_off`` or ``bad_answer``, with what it cost.
+    """
+    usage, quote = read_usage(body), translator.quote
+
+    def failure(code: str, words: str) -> ChatFailure:
+        return ChatFailure(code, f"{translator.where}: {words}", usage.model_dump())
+
+    choices = body.get("choices")
+    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        said = f": {quote(json.dumps(body['error']))}" if "error" in body else ""
+        raise failure("empty", f"answered without a choice{said}")
+    finish = choice.get("finish_reason")
+    if message.get("refusal"):
+        raise failure("refused", f"the model refused: {quote(str(message['refusal']))}")
+    if finish == "content_filter":
+        raise failure("content_filter", "the content filter stopped the answer")
+    if finish == "length":
+        raise failure("cut_off", "the answer reached max_tokens")
+    text = message.get("content")
+    if text is not None and not isinstance(text, str):
+        raise failure("bad_answer", f"the answer is no text: {quote(json.dumps(text))}")
+    named = body.get("model")
+    return ChatAnswer(
+        text=text or "",
+        model=named if isinstance(named, str) and named else model,
+        finish_reason=finish if isinstance(finish, str) and finish else "stop",
+        usage=usage,
+        latency=latency,
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0

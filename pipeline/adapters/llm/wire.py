@@ -1,0 +1,143 @@
+"""One model of an endpoint: bodies go out when the pace lets them, again where that may help, and come back parsed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn
+
+import httpx2
+import openai
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from pipeline.adapters.llm.completion import parse_body, read_usage
+from pipeline.adapters.llm.failures import BadBody, Translator, is_passing, is_refusal, is_timeout
+from pipeline.adapters.llm.pace import Pace
+from pipeline.adapters.llm.rates import read_quota, read_retry_after
+from pipeline.values.errors import EndpointError
+from pipeline.values.units import Seconds
+
+MAX_TRIES = 6
+"""Tries of one call through connection errors, time-outs, 408, 409 and 5xx."""
+
+MAX_LOST = 20
+"""Calls in a row that were given up after all their tries: the endpoint is down, and going on would burn records."""
+
+MAX_BUSY_SECONDS: Seconds = 900.0
+"""Being sent away is no failed try: it says to come back, and a call comes back for this long. An endpoint that
+answers nobody for so long stops the run."""
+
+MAX_WAIT_SECONDS: Seconds = 60.0
+"""Longest wait between two tries where the endpoint names none."""
+
+_PATH = "/chat/completions"
+
+
+class _Call:
+    """A body on its way through its tries."""
+
+    __slots__ = ("content", "num_tries", "tokens")
+
+    def __init__(self, content: bytes, tokens: float) -> None:
+        self.content = content
+        self.tokens = tokens
+        self.num_tries = 0
+
+
+class Wire:
+    """Sends chat requests for one model.
+
+    Args:
+        client: Retries nothing itself.
+        timeout: Of each try.
+    """
+
+    def __init__(self, client: openai.AsyncOpenAI, pace: Pace, translator: Translator, timeout: Seconds) -> None:
+        self._client = client
+        self._translator = translator
+        self._timeout = timeout
+        self.pace = pace
+        self._num_lost = 0
+
+    async def send(self, content: bytes, tokens: float) -> dict[str, Any]:
+        """Send a body, again where another moment may help, and return what came back.
+
+        Args:
+            tokens: What the call may come to.
+
+        Raises:
+            ChatFailure: this call came to nothing.
+            EndpointError: no call can succeed.
+        """
+        retrying = AsyncRetrying(stop=_Patience(), wait=_wait, retry=retry_if_exception(is_passing), reraise=True)
+        try:
+            body: dict[str, Any] = await retrying(self._try, _Call(content, tokens))
+        except (openai.OpenAIError, TimeoutError, BadBody) as exc:
+            self._give_up(exc)
+        return body
+
+    async def _try(self, call: _Call) -> dict[str, Any]:
+        turn = await self.pace.enter(call.tokens, is_retry=call.num_tries > 0)
+        call.num_tries += 1
+        try:
+            # The client's own time-out is one of each read: an endpoint that drips would never meet it.
+            async with asyncio.timeout(self._timeout):
+                response = await self._client.post(_PATH, cast_to=httpx2.Response, content=call.content)
+            body = parse_body(response.content, self._translator)
+        except openai.APIStatusError as exc:
+            if is_refusal(exc):
+                self.pace.refused(turn, read_retry_after(exc.response.headers))
+            else:
+                error = self._translator.translate(exc)
+                if isinstance(error, EndpointError) and not is_passing(exc):
+                    # Before the turn goes back, for it would be the next call's.
+                    self.pace.stop(error)
+                self.pace.failed(turn)
+            raise
+        except BaseException as exc:
+            self.pace.failed(turn, is_timeout=is_timeout(exc))
+            raise
+        self._hear(response.headers)
+        usage = read_usage(body)
+        self.pace.served(turn, usage.prompt_tokens + usage.completion_tokens)
+        self._num_lost = 0
+        return body
+
+    def _hear(self, headers: httpx2.Headers) -> None:
+        # Most endpoints send none, and looking for a header by its name is slow.
+        if any(name[:12].lower() == b"x-ratelimit-" for name, _ in headers.raw):
+            self.pace.hear(read_quota(headers, "requests"), read_quota(headers, "tokens"))
+
+    def _give_up(self, exc: Exception) -> NoReturn:
+        if is_refusal(exc) and self.pace.refused_for >= MAX_BUSY_SECONDS:
+            raise EndpointError(
+                f"{self._translator.where}: every call was sent away for {MAX_BUSY_SECONDS / 60:g} minutes "
+                f"({self._translator.quote(str(exc))}); run again later to go on"
+            ) from None
+        # No cause: a traceback would show the request, and with it the key.
+        error = self._translator.translate(exc)
+        if is_passing(exc) and not is_refusal(exc):
+            self._num_lost += 1
+            if self._num_lost >= MAX_LOST:
+                raise EndpointError(f"{error}; so ended {MAX_LOST} calls in a row, mend it and run again") from None
+        raise error from None
+
+
+class _Patience:
+    """Says when to give a call up: after so many failed tries, or so long of being sent away."""
+
+    def __init__(self) -> None:
+        self._num_failed = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        exc = state.outcome.exception() if state.outcome else None
+        if exc is not None and is_refusal(exc):
+            return state.idle_for >= MAX_BUSY_SECONDS
+        self._num_failed += 1
+        return self._num_failed >= MAX_TRIES
+
+
+def _wait(state: RetryCallState) -> Seconds:
+    """Wait as long as the endpoint says, else exponentially with jitter."""
+    exc = state.outcome.exception() if state.outcome else None
+    said = read_retry_after(exc.response.headers) if isinstance(exc, openai.APIStatusError) else None
+    return wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS)(state) if said is None else said

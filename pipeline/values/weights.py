@@ -1,0 +1,26 @@
+"""Weighted choices by a number in [0, 1)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Protocol, TypeVar
+
+
+class Weighted(Protocol):
+    """Anything with a weight above 0."""
+
+    @property
+    def weight(self) -> float:
+        """Its share, relative to the others."""
+        ...
+
+
+W = TypeVar("W", bound=Weighted)
+
+
+def draw_weighted(choices: Sequence[W], unit: float) -> W:
+    """Lay ``unit`` in [0, 1) on the cumulative weights, so that a small change of the weights moves few records."""
+    edges = list(accumulate(choice.weight for choice in choices))
+    return choices[min(bisect_right(edges, unit * edges[-1]), len(choices) - 1)]

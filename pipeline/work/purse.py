@@ -1,0 +1,99 @@
+"""What one process may spend: money is held before a call is sent and settled when its answer is there."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+
+from pipeline.contracts.chat import ChatRequest
+from pipeline.contracts.watch import Drained
+from pipeline.values.manifest import Price
+from pipeline.values.records import Record
+from pipeline.values.units import USD
+
+BYTES_PER_TOKEN = 2.0
+"""Fewest UTF-8 bytes that a token of a prompt has on average, for prose of any language: English has about 4, Chinese
+and Japanese about 3. A bound for holding money, not a forecast."""
+
+TOKENS_PER_MESSAGE = 8
+"""Role and separators of a message, in the chat formats that are known, with room."""
+
+
+class PurseReport(Record):
+    """Where a purse stands.
+
+    Attributes:
+        owner: Process that holds it; a worker that was restarted opens another one.
+        spent: Settled since it was opened.
+        held: For calls that are in flight.
+        wanted: The smallest amount that a call waits for; None where none waits.
+    """
+
+    owner: int
+    allowance: USD
+    spent: USD
+    held: USD
+    wanted: USD | None
+
+
+class Purse:
+    """An allowance that is raised from outside. Spent and held never exceed it. For one event loop."""
+
+    def __init__(self, allowance: USD = math.inf) -> None:
+        self._allowance = allowance
+        self._spent = 0.0
+        self._held = 0.0
+        self._waiting: dict[asyncio.Future[None], USD] = {}
+        self._is_closed = False
+
+    async def hold(self, amount: USD) -> None:
+        """Set money aside for a call; waits while there is too little.
+
+        Raises:
+            Drained: the run is ending, and there will be no more.
+        """
+        while not self._is_closed and self._spent + self._held + amount > self._allowance:
+            raised: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting[raised] = amount
+            try:
+                await raised
+            finally:
+                del self._waiting[raised]
+        if self._is_closed:
+            raise Drained("the run is ending")
+        self._held += amount
+
+    def settle(self, held: USD, spent: USD) -> None:
+        """Give back what was held for a call and count what it cost."""
+        self._held -= held
+        self._spent += spent
+        self._wake()
+
+    def allow(self, allowance: USD) -> None:
+        """Set the allowance; it cannot fall below what is spent or held."""
+        self._allowance = max(allowance, self._spent + self._held)
+        self._wake()
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the run is ending."""
+        self._is_closed = True
+        self._wake()
+
+    def report(self) -> PurseReport:
+        """Say where the purse stands."""
+        wanted = min(self._waiting.values(), default=None)
+        # Sums of many small floats leave a dust that would look like a call in flight.
+        held = self._held if self._held > 1e-9 else 0.0
+        return PurseReport(owner=os.getpid(), allowance=self._allowance, spent=self._spent, held=held, wanted=wanted)
+
+    def _wake(self) -> None:
+        for raised in self._waiting:
+            if not raised.done():
+                raised.set_result(None)
+
+
+def bound_cost(request: ChatRequest, price: Price) -> USD:
+    """Return the most that a call can cost: a prompt of dense tokens, none cached, and an answer up to its limit."""
+    prompt = sum(len(m.content.encode()) / BYTES_PER_TOKEN + TOKENS_PER_MESSAGE for m in request.messages)
+    return (prompt * price.input + request.max_tokens * price.output) / 1e6
