@@ -36,9 +36,9 @@ TOPIC_TOKENS = 12
 SAMPLE = 24
 """Prompts that are really built for a forecast; the others are taken to be as long on average."""
 
-PLANNED_SAMPLE = 512
+PLANNED_SAMPLE = 256
 """Dialogues that are really planned for the forecast of a corpus that does not exist yet. Their counts of turns and
-media have a standard error of about 1 %."""
+media have a standard error of 1 to 2 %."""
 
 STAND_IN = "Somebody wants something and shows what it is about, and the assistant makes what was asked for. " * 3
 MAX_FORECAST_TOPICS = 2_000_000
@@ -87,17 +87,19 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     inventory = take_inventory(orders, store, topics.STAGE)
     rows = [row for row in store.rows(topics.STAGE) if row["record_id"] in {order.record_id for order in orders}]
     found = collect_topics(project.written_topics(), rows if not (inventory.stale or inventory.missing) else [])
-    found += _topics_to_come(project, inventory)
+    num_to_come = _count_topics_to_come(project, inventory)
+    num_topics = len(found) + num_to_come
     former = folder.read_plan()
     # A big corpus that does not exist yet is forecast from a sample of its plan.
-    sampled = found[: _sample_topics(manifest)] if not former else found
+    sample = _sample_topics(manifest) if not former else num_topics
+    sampled = (found + _stand_ins(min(num_to_come, sample)))[:sample]
     plan = extend_plan(former, sampled, manifest, project.book)
     active = select_active(plan, sampled, manifest)[:limit]
-    wanted = min(count_wanted(manifest, len(found)), limit or math.inf)
+    wanted = min(count_wanted(manifest, num_topics), limit or math.inf)
     scale = wanted / len(active) if active and not former else 1.0
     known = {row.id for row in former}
     result = Forecast(
-        num_topics=len(found),
+        num_topics=num_topics,
         num_planned=round(len(active) * scale),
         num_new=round(sum(row.id not in known for row in active) * scale),
         are_topics_there=not (inventory.stale or inventory.missing),
@@ -112,14 +114,16 @@ def _sample_topics(manifest: Manifest) -> int:
     return max(PLANNED_SAMPLE // manifest.size.dialogues_per_topic, 1)
 
 
-def _topics_to_come(project: Project, inventory: Inventory) -> list[Topic]:
-    """Stand-ins for topics that nobody has written yet."""
+def _count_topics_to_come(project: Project, inventory: Inventory) -> int:
     generate = project.manifest.topics.generate
     if generate is None or not (inventory.stale or inventory.missing):
-        return []
-    count = min(
-        (inventory.current + inventory.stale + inventory.missing) * generate.per_meta_topic, MAX_FORECAST_TOPICS
-    )
+        return 0
+    rows = inventory.current + inventory.stale + inventory.missing
+    return min(rows * generate.per_meta_topic, MAX_FORECAST_TOPICS)
+
+
+def _stand_ins(count: int) -> list[Topic]:
+    """Topics in place of those that nobody has written yet."""
     texts = (f"a topic that is still to be written {number}" for number in range(count))
     return [Topic(id=topic_id(text), text=text, meta_topic="") for text in texts]
 
