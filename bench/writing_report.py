@@ -40,6 +40,7 @@ from pipeline.values.units import Seconds
 from pipeline.work import dialogues, scenarios
 
 NUM_PRINTED = 20
+NUM_NAMED = 5
 STAGES = (scenarios.STAGE, dialogues.STAGE)
 
 
@@ -117,7 +118,7 @@ def print_roles(written: Sequence[Written], book: PromptBook, model: Embedder) -
     judged = [(one.planned.id, subtract_roles(one.turns, model.embed)) for one in written]
     found = {name: find_swapped(one[np.newaxis], known)[0] for name, one in judged if one is not None}
     names = [name for name, is_swapped in found.items() if is_swapped]
-    say("roles look swapped", f"{ratio(len(names), len(found)):.3f} of {len(found)}: {', '.join(names) or 'none'}")
+    say("roles look swapped", f"{ratio(len(names), len(found)):.3f} of {len(found)}, {_name_some(names)}")
     wrong = rate_swap_proxy(known)
     say("", f"by how users and assistants speak in {len(known)} demonstrations, of which it takes {wrong:.3f} for")
     say("", "swapped, each judged by the others; two roles that speak alike come to one half")
@@ -198,6 +199,10 @@ def say(name: str, text: str) -> None:
 
 def _parts(written: Sequence[Written]) -> list[Part]:
     return [part for one in written for turn in one.turns for part in turn.parts]
+
+
+def _name_some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NUM_NAMED]) + (", …" if len(names) > NUM_NAMED else "") if names else "none"
 
 
 def _mean_words(texts: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,22 @@ def test_datasets_loads_dialogues_and_images_decode(corpus: TinyCorpus, cache: P
     for row in images:
         assert row["image"].size == (row["width"], row["height"])
         assert row["id"] in named
+
+
+def test_datasets_decodes_the_audio_where_its_decoder_loads(corpus: TinyCorpus, cache: Path) -> None:
+    """datasets decodes audio through torchcodec alone, which needs FFmpeg's shared libraries on the machine."""
+    try:
+        import_module("torchcodec")
+    except (ImportError, OSError, RuntimeError) as exc:
+        pytest.skip(f"torchcodec does not load here: {type(exc).__name__}")
+    for table in ("music", "speech"):
+        loaded = datasets.load_dataset(str(corpus.root), table, split="train")
+        assert loaded.num_rows == corpus.ledger.tables[table] > 0
+        for row in loaded:
+            samples = row["audio"].get_all_samples()
+            assert samples.sample_rate == row["sample_rate"]
+            assert samples.duration_seconds == pytest.approx(row["duration"], abs=0.01)
+            assert float(samples.data.abs().max()) == pytest.approx(row["peak"], abs=1e-3)
 
 
 def test_what_the_card_says_about_loading_works(
