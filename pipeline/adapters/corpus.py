@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.adapters.files import read_json, replacing, write_json
+from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.store import ShardFolder, write_table
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
@@ -56,6 +57,10 @@ class CorpusFolder:
     def topics(self) -> ShardFolder:
         """Return the folder of the generated topics, which is kept like a shard's."""
         return ShardFolder(self.work / "topics", self._lock)
+
+    def batches(self) -> FileJournal:
+        """Return the journal of the batches that were handed in."""
+        return ShardFolder(self.work / "batches", self._lock).journal("batch")
 
     def read_plan(self) -> list[PlannedDialogue]:
         """Return all rows of the plan, in order; none where nothing was planned.

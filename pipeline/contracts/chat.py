@@ -73,7 +73,14 @@ class ChatAnswer(Record):
 
 
 class ChatModel(Protocol):
-    """An LLM endpoint or engine. Safe for many concurrent calls on one event loop."""
+    """An LLM endpoint or engine. Safe for many concurrent calls on one event loop.
+
+    Attributes:
+        outlives_run: True where a call that was sent goes on without the process that sent it, so that asking again
+            after a kill waits for the same answer and pays nothing.
+    """
+
+    outlives_run: bool
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         """Answer one request.

@@ -25,6 +25,9 @@ from pipeline.work.asking import FREE
 from pipeline.work.briefs import Casting, cast
 from pipeline.work.topics import chosen_meta_topics
 
+BATCH_SHARE = 0.5
+"""Of the list price that a call in a batch costs, at all providers of the Batch API that are known."""
+
 ENTRY_POINTS = "anyinstruct.renderers"
 
 
@@ -71,7 +74,8 @@ class Project:
         own = {entry.model: entry.price or writer.price for entry in writer.blend}
         if writer.engine == "embedded":
             return {model: price or FREE for model, price in own.items()}
-        return {model: found for model, price in own.items() if (found := price or listed.get(model))}
+        share = BATCH_SHARE if writer.mode == "batch" else 1.0
+        return {model: found.times(share) for model, price in own.items() if (found := price or listed.get(model))}
 
     @property
     def unpriced(self) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from math import ceil
 
 from pipeline.adapters.corpus import CorpusFolder
-from pipeline.adapters.llm import open_chat
+from pipeline.adapters.llm import ChatSetting, open_chat
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.store import ShardFolder
@@ -35,15 +36,15 @@ from pipeline.work.topics import order_topics, write_topics
 class LazyChat:
     """Opens the endpoint or loads the engine at the first call, so that work without calls never pays for it."""
 
-    def __init__(self, writer: Writer, models: ModelCache) -> None:
-        self._writer = writer
-        self._models = models
+    def __init__(self, writer: Writer, open_it: Callable[[], ChatModel]) -> None:
+        self.outlives_run = writer.mode == "batch"
+        self._open = open_it
         self._chat: ChatModel | None = None
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         """Answer one request; see ``ChatModel``."""
         if self._chat is None:
-            self._chat = open_chat(self._writer, self._models)
+            self._chat = self._open()
         return await self._chat.complete(request)
 
     async def close(self) -> None:
@@ -68,10 +69,12 @@ class ShardWork:
     @cached_property
     def writing(self) -> Writing:
         """What the writing stages share; one endpoint and one gate for all shards of this process."""
-        writer = self.project.manifest.writer
-        chat = LazyChat(writer, self._models)
-        gate = asyncio.Semaphore(writer.records_in_flight)
-        project = self.project
+        project, manifest = self.project, self.project.manifest
+        composers = manifest.execution.composers
+        memory = self._models.root / "endpoints"
+        setting = ChatSetting(self._models, memory, composers, self.folder.batches(), self.watch)
+        chat = LazyChat(manifest.writer, lambda: open_chat(manifest.writer, setting))
+        gate = asyncio.Semaphore(ceil(manifest.writer.records_in_flight / composers))
         return Writing(project.manifest, project.book, project.prices, chat, self.watch, gate, self.purse)
 
     async def write_topics(self) -> Receipt:

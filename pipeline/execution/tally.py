@@ -65,6 +65,8 @@ class Tally:
             if event == "call":
                 self.num_calls += 1
                 self.busy["llm"] = f"{note['purpose']} of {note['record']}"
+            elif event == "busy":
+                self.busy[note["what"]] = note["text"]
             elif event == "answer":
                 self.num_answers += 1
                 self.spend_usd += note["usd"]

@@ -96,6 +96,11 @@ class Price(Section):
     cached_input: USD | None = Field(None, ge=0)
     output: USD = Field(ge=0)
 
+    def times(self, share: float) -> Price:
+        """Return a share of this price."""
+        cached = None if self.cached_input is None else self.cached_input * share
+        return Price(input=self.input * share, cached_input=cached, output=self.output * share)
+
 
 class WeightedModel(Section):
     """One of several models that share the writing; its price goes before the writer's and the shipped list's."""
@@ -119,7 +124,10 @@ class Writer(Section):
         requests_per_minute, tokens_per_minute: Caps for each model, over all processes of a run.
         base_url, api_key_env, structured, in_flight, timeout_seconds, threads and the caps: how the model is reached
             and how hard it is driven. They change no output and are no part of the fingerprint.
-        price: Overrides the shipped price list.
+        mode: ``batch`` hands requests in as files and waits hours for answers at half the price (the Batch API of the
+            OpenAI protocol); a run that is stopped meanwhile goes on waiting when it is run again.
+        batch_poll_seconds: Time between two looks at batches.
+        price: Overrides the shipped price list; a call in a batch costs half of it.
     """
 
     engine: Literal["embedded", "openai"]
@@ -138,6 +146,8 @@ class Writer(Section):
     in_flight: int | None = Field(None, ge=1, le=4096)
     timeout_seconds: Seconds = Field(120, gt=0)
     threads: int | None = Field(None, ge=1)
+    mode: Literal["calls", "batch"] = "calls"
+    batch_poll_seconds: Seconds = Field(60, gt=0)
     price: Price | None = None
 
     @model_validator(mode="after")
@@ -146,6 +156,8 @@ class Writer(Section):
             raise ValueError("state either model, or models with weights")
         if self.models and self.engine == "embedded":
             raise ValueError("models: the embedded engine holds one model; state model")
+        if self.mode == "batch" and self.engine == "embedded":
+            raise ValueError("mode: only an endpoint takes batches; state engine: openai, or mode: calls")
         names = [entry.model for entry in self.models]
         if len(set(names)) != len(names):
             raise ValueError(f"models names {max(names, key=names.count)!r} twice")
@@ -163,8 +175,13 @@ class Writer(Section):
 
     @property
     def records_in_flight(self) -> int:
-        """Records that are written at the same time; each has one call in flight."""
-        return self.in_flight or (4 if self.engine == "embedded" else 32)
+        """Records that are written at the same time; each has one call in flight.
+
+        For an endpoint that is a bound and not a target: the pace finds out what it bears.
+        """
+        if self.in_flight is not None:
+            return self.in_flight
+        return 4 if self.engine == "embedded" else 256 if self.mode == "calls" else 4096
 
     def fingerprint(self, model: str) -> dict[str, Any]:
         """What changes the words of a record: the model that writes it and how it samples, not how it is reached."""
@@ -296,6 +313,8 @@ class Manifest(Section):
         names = [cell.name for cell in self.mix]
         if len(set(names)) != len(names):
             raise ValueError(f"mix: cell {max(names, key=names.count)!r} stands twice")
+        if self.writer.mode == "batch" and self.execution.composers > 1:
+            raise ValueError("execution.composers: waiting for batches takes one process; state 1")
         for modality in self.media:
             if self.render.section(modality) is None:
                 raise ValueError(f"render.{modality.value} is missing, and a cell of the mix uses {modality.value}")

@@ -82,10 +82,13 @@ class Asker:
     paid: USD = 0.0
     num_lost: int = 0
     _outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _under_way: dict[str, list[USD]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         account = read_account(self.journal)
         self._outcomes = account.outcomes
+        if self.chat.outlives_run:
+            self._under_way = account.lost
         self.paid, self.num_lost = account.paid, account.num_lost
 
     async def ask(self, request: ChatRequest) -> Asked:
@@ -121,7 +124,12 @@ class Asker:
         price = self.prices.get(request.model, FREE)
         about = {"key": key, "record": request.record_id, "purpose": request.purpose, "attempt": request.attempt}
         sent = request.model_dump(mode="json", include={"model", "messages", "temperature", "top_p", "seed"})
-        self.journal.append({"event": "intent", **about, "request": sent, "held_usd": round(held, 8)})
+        if self._under_way.get(key):
+            # Sent by a run before this one, and not lost after all: the answer to come is the one that was asked for.
+            self.paid -= self._under_way[key].pop()
+            self.num_lost -= 1
+        else:
+            self.journal.append({"event": "intent", **about, "request": sent, "held_usd": round(held, 8)})
         self.watch.note("call", record=request.record_id, purpose=request.purpose)
         outcome: dict[str, Any]
         try:
@@ -223,12 +231,17 @@ class Account(NamedTuple):
     Attributes:
         outcomes: By request key, answers and failures; the latest of a key.
         paid: US dollars over all of them, and all that was held for those that were lost.
-        num_lost: Calls that were in flight when a run was killed.
+        lost: By request key, what was held for calls that were in flight when a run was killed.
     """
 
     outcomes: dict[str, dict[str, Any]]
     paid: USD
-    num_lost: int
+    lost: dict[str, list[USD]]
+
+    @property
+    def num_lost(self) -> int:
+        """Calls that were in flight when a run was killed."""
+        return sum(map(len, self.lost.values()))
 
 
 def read_account(journal: Journal) -> Account:
@@ -247,5 +260,5 @@ def read_account(journal: Journal) -> Account:
         if entry["event"] != "refused":
             outcomes[key] = entry
             paid += entry["usd"]
-    lost = [usd for amounts in held.values() for usd in amounts]
-    return Account(outcomes, paid + sum(lost), len(lost))
+    lost = {key: amounts for key, amounts in held.items() if amounts}
+    return Account(outcomes, paid + sum(map(sum, lost.values())), lost)

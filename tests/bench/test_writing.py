@@ -49,7 +49,7 @@ def write(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
             return json.dumps({"text": "Ding"})
         return ANSWERS[request.purpose, request.attempt]
 
-    monkeypatch.setattr(shard_work, "open_chat", lambda writer, models: ScriptedChat(answer))
+    monkeypatch.setattr(shard_work, "open_chat", lambda writer, setting: ScriptedChat(answer))
     asyncio.run(shard_work.ShardWork(project, None, Notes()).compose(0, plan, None))
     EventLog(folder.work).append(Tally().snapshot())
 

@@ -76,6 +76,7 @@ class MadeUpChat:
 
     refused: Collection[str] = ()
     twins: Collection[str] = ()
+    outlives_run: bool = False
     requests: list[ChatRequest] = field(default_factory=list)
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:

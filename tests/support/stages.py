@@ -101,6 +101,7 @@ class ScriptedChat:
     """
 
     script: Sequence[str | Exception] | Callable[[ChatRequest], str | Exception]
+    outlives_run: bool = False
     requests: list[ChatRequest] = field(default_factory=list)
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:

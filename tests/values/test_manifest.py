@@ -202,6 +202,11 @@ def test_shipped_manifests_survive_a_round_trip(path: Path) -> None:
         ({"api_key_env": "OTHER"}, False),
         ({"structured": "text"}, False),
         ({"in_flight": 9}, False),
+        ({"structured": "text"}, False),
+        ({"requests_per_minute": 60}, False),
+        ({"tokens_per_minute": 9000}, False),
+        ({"mode": "batch"}, False),
+        ({"batch_poll_seconds": 5}, False),
         ({"timeout_seconds": 9}, False),
         ({"threads": 9}, False),
         ({"price": {"input": 1, "output": 1}}, False),
@@ -218,7 +223,7 @@ def test_the_engine_decides_style_and_concurrency_unless_stated() -> None:
     embedded = Writer(engine="embedded", model="m")
     assert (embedded.effective_style, embedded.records_in_flight) == ("turns", 4)
     remote = Writer(engine="openai", model="m")
-    assert (remote.effective_style, remote.records_in_flight) == ("whole", 32)
+    assert (remote.effective_style, remote.records_in_flight) == ("whole", 256)
     stated = Writer(engine="embedded", model="m", style="whole", in_flight=2)
     assert (stated.effective_style, stated.records_in_flight) == ("whole", 2)
 

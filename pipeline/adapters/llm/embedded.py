@@ -56,6 +56,8 @@ class EmbeddedChat:
         ModelFileError: the model is not in the cache.
     """
 
+    outlives_run = False
+
     def __init__(self, options: EmbeddedOptions, models: ModelFiles) -> None:
         self._settings = EngineSettings(
             path=models.path(options.model) / MODEL_FILE,

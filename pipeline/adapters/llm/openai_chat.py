@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from time import monotonic, perf_counter
-from urllib.parse import urlsplit
-
-import httpx2
-import openai
 
 from pipeline.adapters.llm.ceiling import START
 from pipeline.adapters.llm.completion import build_body, read_answer
+from pipeline.adapters.llm.endpoint import open_endpoint
 from pipeline.adapters.llm.failures import Translator
 from pipeline.adapters.llm.memory import EndpointMemory
 from pipeline.adapters.llm.pace import Pace, PaceLimits, PaceState
@@ -27,9 +24,6 @@ from pipeline.values.units import Seconds
 SAVE_SECONDS: Seconds = 10.0
 """What changes of a pace is written down no more often."""
 
-NO_KEY = "none"
-"""Local servers want no key, and the client insists on one."""
-
 CHARACTERS_PER_TOKEN = 4
 """Of English; only for the token cap, and only until answers say better."""
 
@@ -37,19 +31,23 @@ CHARACTERS_PER_TOKEN = 4
 class _Line:
     """One model of the endpoint, with what is found out about it."""
 
-    def __init__(self, wire: Wire, memory: EndpointMemory, finder: FormFinder, translator: Translator) -> None:
+    def __init__(
+        self, wire: Wire, memory: EndpointMemory, finder: FormFinder, translator: Translator, num_processes: int
+    ) -> None:
         self.wire = wire
         self.finder = finder
         self.translator = translator
         self._memory = memory
+        self._num_processes = num_processes
         self._saved_at = monotonic()
 
     def save(self, *, at_once: bool = False) -> None:
         """Write down what the pace has come to, not too often."""
         if at_once or monotonic() - self._saved_at > SAVE_SECONDS:
             self._saved_at = monotonic()
-            state = self.wire.pace.state()
-            self._memory.learn(ceiling=state.ceiling_found, reached=state.reached or None)
+            state, processes = self.wire.pace.state(), self._num_processes
+            ceiling = None if state.ceiling_found is None else state.ceiling_found * processes
+            self._memory.learn(ceiling=ceiling, reached=state.reached * processes or None)
 
 
 class OpenAIChat:
@@ -57,44 +55,36 @@ class OpenAIChat:
 
     Args:
         memory: Folder in which pace and form are remembered from run to run; None remembers nothing.
-
-    Attributes:
-        probe_usage: What probes have cost. They serve no record and stand in no journal.
+        num_processes: Processes that share the endpoint and the manifest's caps; each takes an equal part, and what is
+            remembered is that of all.
 
     Raises:
         EndpointError: ``writer.base_url`` is no address.
     """
 
-    def __init__(self, writer: Writer, memory: Path | None = None) -> None:
-        _check_address(writer.base_url)
+    outlives_run = False
+
+    def __init__(self, writer: Writer, memory: Path | None = None, num_processes: int = 1) -> None:
         self._writer = writer
         self._memory = memory
-        self._key = os.environ.get(writer.api_key_env)
+        self._num_processes = num_processes
         # The pace bounds what is in flight; a pool that did so, too, would make calls wait where nobody counts them.
-        limits = httpx2.Limits(max_connections=2 * writer.records_in_flight)
-        self._client = openai.AsyncOpenAI(
-            api_key=self._key or NO_KEY,
-            base_url=writer.base_url,
-            timeout=writer.timeout_seconds,
-            max_retries=0,
-            # The default transport takes twice the CPU a call and 1.3 times as long at 256 in flight.
-            http_client=openai.DefaultAioHttpClient(limits=limits),
-        )
-        self._host = self._client.base_url.netloc.decode()
+        self._endpoint = open_endpoint(writer, max_connections=2 * writer.records_in_flight)
+        self._host = self._endpoint.host
         self._lines: dict[str, _Line] = {}
         self._dead: EndpointError | None = None
-        self.probe_usage = Usage()
+        self._unpaid = Usage()
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         """Answer one request; see ``ChatModel``. After an EndpointError nothing more is sent."""
         try:
             line = self._line(request.model)
             try:
-                return await self._ask(request, await line.finder.find())
+                return self._charge_probes(await self._ask(request, await line.finder.find()))
             except ChatFailure as exc:
                 if not (exc.code == "bad_request" and line.finder.reconsider(str(exc))):
                     raise
-            return await self._ask(request, await line.finder.find())
+            return self._charge_probes(await self._ask(request, await line.finder.find()))
         except EndpointError as exc:
             self._stop(exc)
             raise
@@ -103,7 +93,7 @@ class OpenAIChat:
         """Write down what was found out and close the connections."""
         for line in self._lines.values():
             line.save(at_once=True)
-        await self._client.close()
+        await self._endpoint.client.close()
 
     def pace(self, model: str) -> Pace:
         """The pace of a model: where it stands, and how much of it this process may use."""
@@ -130,14 +120,17 @@ class OpenAIChat:
         try:
             answer = await self._ask(request, form)
         except ChatFailure as exc:
-            self._count_probe(Usage.model_validate(dict(exc.usage or {})))
+            self._unpaid = _sum(self._unpaid, Usage.model_validate(dict(exc.usage or {})))
             raise
-        self._count_probe(answer.usage)
+        self._unpaid = _sum(self._unpaid, answer.usage)
         return answer
 
-    def _count_probe(self, usage: Usage) -> None:
-        spent = self.probe_usage
-        self.probe_usage = Usage(**{name: getattr(spent, name) + getattr(usage, name) for name in Usage.model_fields})
+    def _charge_probes(self, answer: ChatAnswer) -> ChatAnswer:
+        """Add what probes have used to the next answer: they serve no record, and yet their cost has to be counted."""
+        if not (self._unpaid.prompt_tokens or self._unpaid.completion_tokens):
+            return answer
+        usage, self._unpaid = _sum(answer.usage, self._unpaid), Usage()
+        return answer.model_copy(update={"usage": usage})
 
     def _line(self, model: str) -> _Line:
         if self._dead is not None:
@@ -151,16 +144,18 @@ class OpenAIChat:
         writer = self._writer
         memory = EndpointMemory(self._memory, self._host, model)
         known = memory.load()
+        processes = self._num_processes
         limits = PaceLimits(
-            most=writer.records_in_flight,
-            ceiling=known.ceiling,
-            start=known.reached or START,
-            requests_per_minute=writer.requests_per_minute,
-            tokens_per_minute=writer.tokens_per_minute,
+            most=ceil(writer.records_in_flight / processes),
+            ceiling=known.ceiling and ceil(known.ceiling / processes),
+            start=ceil((known.reached or START) / processes),
+            requests_per_minute=writer.requests_per_minute and writer.requests_per_minute / processes,
+            tokens_per_minute=writer.tokens_per_minute and writer.tokens_per_minute / processes,
         )
-        translator = Translator(f"{model} at {self._host}", self._key, writer.api_key_env, writer.timeout_seconds)
-        wire = Wire(self._client, Pace(limits), translator, writer.timeout_seconds)
-        return _Line(wire, memory, FormFinder(writer.structured, model, memory, self._send_probe), translator)
+        translator = self._endpoint.translator(model)
+        wire = Wire(self._endpoint.client, Pace(limits), translator, writer.timeout_seconds)
+        finder = FormFinder(writer.structured, model, memory, self._send_probe)
+        return _Line(wire, memory, finder, translator, processes)
 
     def _stop(self, error: EndpointError) -> None:
         self._dead = self._dead or error
@@ -168,17 +163,5 @@ class OpenAIChat:
             line.wire.pace.stop(self._dead)
 
 
-def _check_address(base_url: str | None) -> None:
-    """Refuse what is no address, before the client does so in words of its own."""
-    if base_url is None:
-        return
-    advice = "state an address such as http://localhost:8000/v1"
-    try:
-        parts = urlsplit(base_url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError as exc:
-        raise EndpointError(f"writer.base_url {base_url!r} cannot be read ({exc}); {advice}") from exc
-    if parts.username or parts.password:
-        raise EndpointError("writer.base_url holds a user name or password; keep keys in the variable of api_key_env")
-    if not is_address or base_url != base_url.strip():
-        raise EndpointError(f"writer.base_url {base_url!r} is no http or https address; {advice}")
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(**{name: getattr(one, name) + getattr(other, name) for name in Usage.model_fields})
