@@ -18,6 +18,7 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
     console = Console(highlight=False)
     console.print(_title(project, result), markup=False, soft_wrap=True)
     console.print(_table(project, result))
+    console.print(_draw_mix(project, result))
     for line in _reasons(result):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_total(project, result), markup=False, soft_wrap=True)
@@ -46,12 +47,39 @@ def _table(project: Project, result: Forecast) -> Table:
             f"{have.stale:,}",
             f"{have.missing:,}",
             f"{stage.calls:,}" if stage.calls else "",
-            f"{stage.prompt_tokens:,}" if stage.calls else "",
-            f"{stage.completion_tokens:,}" if stage.calls else "",
+            _say_tokens(stage.prompt_tokens) if stage.calls else "",
+            _say_tokens(stage.completion_tokens) if stage.calls else "",
             _money(project, stage),
             say_duration(stage.render_seconds) if stage.render_seconds else "",
         )
     return table
+
+
+def _draw_mix(project: Project, result: Forecast) -> Table:
+    """The modality matrix that is wanted; ``status`` shows the one that was reached."""
+    table = Table(box=None, pad_edge=False, title="Modality matrix wanted", title_justify="left")
+    for name in ("cell", "gives", "answers"):
+        table.add_column(name, overflow="fold")
+    for name in ("rounds", "share", "dialogues"):
+        table.add_column(name, justify="right")
+    mix = project.manifest.mix
+    total = sum(cell.weight for cell in mix)
+    for cell in mix:
+        low, high = cell.rounds
+        table.add_row(
+            cell.name,
+            ", ".join(cell.gives),
+            ", ".join(cell.answers),
+            str(low) if low == high else f"{low} to {high}",
+            f"{cell.weight / total:.1%}",
+            f"{result.num_planned * cell.weight / total:,.0f}",
+        )
+    return table
+
+
+def _say_tokens(number: int) -> str:
+    """Return e.g. ``364,200``, or ``68.9 M``: a terminal of 80 columns has no room for more."""
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.1f} M"
 
 
 def _money(project: Project, stage: StageForecast) -> str:

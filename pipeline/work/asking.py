@@ -19,7 +19,7 @@ from pipeline.work.purse import Purse, bound_cost
 
 T = TypeVar("T")
 
-TRY_AGAIN = frozenset({"cut_off"})
+TRY_AGAIN = frozenset({"bad_answer", "cut_off", "empty"})
 """Failures that another seed may mend; the adapter has retried what another moment may mend."""
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
 from tests.support.fault_server import completion_body
+from tests.support.serving import serving_app
 
 Line = dict[str, Any]
 
@@ -118,21 +119,18 @@ class BatchServer:
             "errors": {"object": "list", "data": batch.errors} if batch.errors else None,
         }
 
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=2**28)
+        app.router.add_post("/v1/files", self.upload)
+        app.router.add_get("/v1/files/{id}/content", self.content)
+        app.router.add_post("/v1/batches", self.create)
+        app.router.add_get("/v1/batches", self.list)
+        app.router.add_get("/v1/batches/{id}", self.retrieve)
+        return app
 
-@asynccontextmanager
-async def serving_batches(server: BatchServer) -> AsyncIterator[str]:
+
+@contextmanager
+def serving_batches(server: BatchServer) -> Iterator[str]:
     """Serve on a free port; yield the base URL."""
-    app = web.Application(client_max_size=2**28)
-    app.router.add_post("/v1/files", server.upload)
-    app.router.add_get("/v1/files/{id}/content", server.content)
-    app.router.add_post("/v1/batches", server.create)
-    app.router.add_get("/v1/batches", server.list)
-    app.router.add_get("/v1/batches/{id}", server.retrieve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    with serving_app(server.app()) as address:
+        yield f"{address}/v1"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from random import Random
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.serving import serving_app
 
 SYLLABLES = [consonant + vowel for consonant in "bdfghklmnprstvz" for vowel in "aeo"]
 
@@ -76,32 +77,8 @@ def fit(schema: dict[str, Any], random: Random) -> Any:
 def running_endpoint(delay: float = 0.0) -> Iterator[Endpoint]:
     """Serve on a free port of 127.0.0.1 from a thread of its own."""
     endpoint = Endpoint(delay=delay)
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-
-    async def serve() -> web.AppRunner:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", endpoint.answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        return runner
-
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        runner = loop.run_until_complete(serve())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    ready.wait(10)
-    try:
+    app = web.Application(client_max_size=2**26)
+    app.router.add_post("/v1/chat/completions", endpoint.answer)
+    with serving_app(app) as address:
+        endpoint.url = f"{address}/v1"
         yield endpoint
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)

@@ -42,7 +42,7 @@ def run(
     server: BatchServer, folder: Path, numbers: Sequence[int] = range(3), models: Sequence[str] = ("m",)
 ) -> list[ChatAnswer | BaseException]:
     async def go() -> list[ChatAnswer | BaseException]:
-        async with serving_batches(server) as url:
+        with serving_batches(server) as url:
             return await ask_all(open_chat(url, folder), numbers, models)
 
     return asyncio.run(go())
@@ -138,7 +138,7 @@ def test_a_killed_run_waits_for_the_batch_that_it_handed_in(tmp_path: Path) -> N
     server = BatchServer(polls_to_end=10**9)
 
     async def go() -> list[str]:
-        async with serving_batches(server) as url:
+        with serving_batches(server) as url:
             first = open_chat(url, tmp_path)
             asking = asyncio.create_task(ask_all(first, range(3)))
             while not server.batches:
@@ -171,7 +171,7 @@ def test_a_drain_ends_the_waiting_and_leaves_the_batch(tmp_path: Path) -> None:
     server, watch = BatchServer(polls_to_end=10**9), Notes()
 
     async def go() -> None:
-        async with serving_batches(server) as url:
+        with serving_batches(server) as url:
             asking = asyncio.create_task(ask_all(open_chat(url, tmp_path, watch=watch), range(3)))
             while not server.batches:
                 await asyncio.sleep(POLL)
@@ -189,7 +189,7 @@ def test_a_call_that_outlived_its_run_is_neither_lost_nor_paid_twice(tmp_path: P
     server, prices = BatchServer(polls_to_end=10**9), {"m": Price(input=2, output=10)}
 
     async def go() -> None:
-        async with serving_batches(server) as url:
+        with serving_batches(server) as url:
             watch = Notes()
             leaving = open_chat(url, tmp_path, watch=watch)
             first = Asker(leaving, FileJournal(tmp_path, "s", 1), watch, prices)

@@ -1,0 +1,73 @@
+"""``plan``: the published recipe at its published size, in calls, money and GPU hours, without Ray."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.adapters.shipped import shipped
+from pipeline.cli.plan import print_plan
+from pipeline.execution.forecast import Forecast, forecast
+from pipeline.execution.project import load_project
+from pipeline.values.records import Modality
+
+PUBLISHED = {Modality.IMAGE: 205_000, Modality.MUSIC: 113_000, Modality.SPEECH: 503_000}
+"""Of AnyInstruct-108k, rounded as its authors round them (arXiv 2402.12226, 4.2)."""
+
+RECIPE = shipped("manifests", "anyinstruct-108k.yaml")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Forecast:
+    return forecast(load_project(RECIPE, tmp_path_factory.mktemp("corpora") / "none"))
+
+
+def test_the_recipe_comes_to_the_published_counts(recipe: Forecast) -> None:
+    assert (recipe.num_topics, recipe.num_planned) == (20_000, 108_000)
+    for modality, published in PUBLISHED.items():
+        assert recipe.stages[modality].inventory.missing == pytest.approx(published, rel=0.02), modality
+
+
+def test_the_recipe_takes_four_rounds_a_meta_topic_and_two_calls_a_dialogue(recipe: Forecast) -> None:
+    calls = {name: stage.calls for name, stage in recipe.stages.items() if stage.calls}
+    assert calls == {"topics": 400, "scenarios": 108_000, "dialogues": 108_000}
+    spent = sum(stage.usd for stage in recipe.stages.values())
+    tokens_in = sum(stage.prompt_tokens for stage in recipe.stages.values())
+    tokens_out = sum(stage.completion_tokens for stage in recipe.stages.values())
+    assert spent == pytest.approx((tokens_in * 2.0 + tokens_out * 8.0) / 1e6, rel=1e-6)
+
+
+def test_gpu_hours_are_render_hours_times_the_gpus_that_a_worker_holds(recipe: Forecast) -> None:
+    stages = recipe.stages
+    assert stages[Modality.IMAGE].gpu_seconds == stages[Modality.IMAGE].render_seconds > 3600
+    assert stages[Modality.SPEECH].gpu_seconds == pytest.approx(stages[Modality.SPEECH].render_seconds * 0.5)
+
+
+def test_the_recipe_has_at_least_as_many_voices_as_the_original() -> None:
+    casting = load_project(RECIPE).casting
+    assert casting is not None
+    assert len(casting.pool) >= 39
+    assert {voice.renderer for voice in casting.pool.values()} == {"coqui"}
+
+
+def test_a_plan_fits_a_terminal_of_eighty_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(RECIPE, tmp_path / "none", None)
+    said = capsys.readouterr().out
+    table = said[said.index("stage ") : said.index("In all")]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= 80
+    assert re.search(r"image-to-image-an\s+speech, image\s+speech, image,\s+2 to 3\s+32\.0%\s+34,560", table)
+    assert re.search(r"In all about 216,400 LLM calls, .* USD, and .* of rendering \([\d.]+ GPU hours\)", said)
+
+
+def test_a_plan_imports_neither_ray_nor_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from pipeline.cli.plan import print_plan;"
+        f"print_plan(Path({str(RECIPE)!r}), Path({str(tmp_path / 'none')!r}), None);"
+        "sys.exit(bool({'ray', 'torch', 'diffusers', 'transformers', 'TTS'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
