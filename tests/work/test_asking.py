@@ -256,8 +256,9 @@ def test_a_record_without_a_valid_answer_fails_with_the_last_problem(tmp_path: P
     assert (spend.calls, spend.invalid_answers) == (2, 2)
 
 
-def test_an_answer_that_was_cut_off_is_asked_for_again(tmp_path: Path) -> None:
-    chat, spend = ScriptedChat([refusal("cut_off"), "42"]), Spend()
+@pytest.mark.parametrize("code", ["cut_off", "empty", "bad_answer"])
+def test_an_answer_that_another_seed_may_mend_is_asked_for_again(tmp_path: Path, code: str) -> None:
+    chat, spend = ScriptedChat([refusal(code), "42"]), Spend()
     assert until_valid(asker(tmp_path, chat), spend) == 42
     assert [asked.seed for asked in chat.requests] == [100, 101]
     assert (spend.calls, spend.invalid_answers) == (2, 0)

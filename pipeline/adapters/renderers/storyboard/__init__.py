@@ -26,7 +26,7 @@ class StoryboardOptions(RendererOptions):
 
     Attributes:
         quality: Of WebP, 1 to 100.
-        sentence_model: Look unknown nouns up by meaning too. Costs 4 s once and 15 ms a noun; off, since over 70
+        sentence_model: Look unknown nouns up by meaning too. Costs 20 s once and 5 ms a noun; off, since over 70
             unknown nouns it found a fitting picture for few that the keywords had missed.
     """
 

@@ -98,11 +98,11 @@ class Finder:
 
     @cached_property
     def _embed(self) -> Callable[[list[str]], np.ndarray[Any, np.dtype[np.float32]]]:
-        from pipeline.adapters.renderers.storyboard.embedding import load_embedder
+        from pipeline.adapters.embedding import SentenceModel
 
         if self._model_path is None:
             raise ModelFileError("the sentence model was left out of this renderer's options")
-        return load_embedder(self._model_path)
+        return SentenceModel(self._model_path).embed
 
 
 def _load(path: Path, name: str) -> Any:
