@@ -22,7 +22,7 @@ from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.answers import check_new, check_overlap, parse_object, parse_turn, plain_text, texts_of
 from pipeline.work.asking import InvalidAnswer
 from pipeline.work.planning import select_active
-from pipeline.work.topics import collect_topics
+from pipeline.work.topics import collect_topics, generated_topics
 from pipeline.work.tracing import Call, read_calls
 from pipeline.work.wording import shown
 
@@ -90,7 +90,9 @@ def read_written(project: Project, limit: int | None = None) -> list[Written]:
         CorpusError: there is no corpus, or a file of it is damaged.
     """
     reader, folder, book = CorpusReader(project.corpus), CorpusFolder(project.corpus), project.book
-    known = collect_topics(project.written_topics(), folder.topics().rows(topics.STAGE, ["record_id", "topics"]))
+    known = collect_topics(
+        project.written_topics(), generated_topics(folder.topics().rows(topics.STAGE, ["record_id", "topics"]))
+    )
     active = select_active(folder.read_plan(), known, project.manifest)[:limit]
     written = []
     for planned in sorted(active, key=lambda row: row.id):

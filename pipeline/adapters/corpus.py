@@ -62,6 +62,22 @@ class CorpusFolder:
         """Return the journal of the batches that were handed in."""
         return ShardFolder(self.work / "batches", self._lock).journal("batch")
 
+    def read_topic_screen(self) -> Row | None:
+        """Return what was decided about generated topics; None where nothing was, or the file is damaged.
+
+        It can be decided anew: what is in the plan stays there.
+        """
+        try:
+            found = read_json(self.work / "topics" / "screened.json")
+        except CorpusError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def write_topic_screen(self, decisions: Row) -> None:
+        """Replace what was decided about generated topics."""
+        check = self._lock.check if self._lock else (lambda: None)
+        write_json(self.work / "topics" / "screened.json", decisions, check)
+
     def read_plan(self) -> list[PlannedDialogue]:
         """Return all rows of the plan, in order; none where nothing was planned.
 

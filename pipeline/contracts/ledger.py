@@ -64,6 +64,7 @@ class Ledger(Record):
     counts: Mapping[str, int]
     reasons: Mapping[str, int]
     matrix: Mapping[str, Mapping[str, float]]
+    topics: Mapping[str, int] = {}
     tables: Mapping[str, int]
     voices: Mapping[str, int]
     spend: Mapping[str, Mapping[str, Mapping[str, float]]]

@@ -24,6 +24,7 @@ from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.orders import order_key
 from pipeline.work.packing import find_duplicates, pack_key
 from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
+from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
 if TYPE_CHECKING:
@@ -137,13 +138,21 @@ class Run:
         if orders and (receipt is None or receipt.order_key != order_key(orders)):
             self.tally.expect(topics.STAGE, len(orders), 0)
             await self._at_work().write_topics()
-        ordered = {order.record_id for order in orders}
-        rows = [row for row in store.rows(topics.STAGE) if row["record_id"] in ordered]
-        found = collect_topics(self.project.written_topics(), rows)
+        written, generated = self._look.read_topics()
+        former = self._look.read_topic_screen()
+        planned = {row.topic.id for row in self.folder.read_plan()}
+        screen = screen_topics(former, written, generated, planned)
+        if screen != former:
+            self.folder.write_topic_screen(screen.model_dump(mode="json"))
+        found = collect_topics(written, generated, screen.held_back)
         if not found:
-            reason = f" ({rows[0]['code']}: {rows[0]['message']})" if rows else ""
-            raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{reason}")
+            raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
         return found
+
+    def _why(self) -> str:
+        """Say what became of the first topics that were asked for."""
+        lost = [row for row in self.folder.topics().rows(topics.STAGE) if row["code"]]
+        return f" ({lost[0]['code']}: {lost[0]['message']})" if lost else ""
 
     def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
         manifest = self.project.manifest

@@ -85,8 +85,9 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     look = ShardWork(project, None, Silence())
     orders, store = look.topic_orders(), folder.topics()
     inventory = take_inventory(orders, store, topics.STAGE)
-    rows = [row for row in store.rows(topics.STAGE) if row["record_id"] in {order.record_id for order in orders}]
-    found = collect_topics(project.written_topics(), rows if not (inventory.stale or inventory.missing) else [])
+    written, generated = look.read_topics()
+    are_there = not (inventory.stale or inventory.missing)
+    found = collect_topics(written, generated if are_there else (), look.read_topic_screen().held_back)
     num_to_come = _count_topics_to_come(project, inventory)
     num_topics = len(found) + num_to_come
     former = folder.read_plan()
@@ -102,7 +103,7 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
         num_topics=num_topics,
         num_planned=round(len(active) * scale),
         num_new=round(sum(row.id not in known for row in active) * scale),
-        are_topics_there=not (inventory.stale or inventory.missing),
+        are_topics_there=are_there,
     )
     result.stages[topics.STAGE] = _forecast_topics(project, look, inventory)
     _forecast_text(result, project, look, folder, active, scale)

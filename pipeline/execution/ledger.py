@@ -43,6 +43,7 @@ def build_ledger(
         counts=_sum(ledger.counts for ledger in ledgers),
         reasons=_sum(ledger.reasons for ledger in ledgers),
         matrix=_matrix(project, ledgers, shards),
+        topics=_count_topics(folder, shards),
         tables=tables,
         voices=_sum(ledger.voices for ledger in ledgers),
         spend=_spend(folder, ledgers),
@@ -60,6 +61,12 @@ def write_corpus_card(folder: CorpusFolder, ledger: Ledger) -> tuple[str, Ledger
     """Return the data card and the ledger that carries its hash."""
     card = write_card(ledger, [folder.read_shard_ledger(entry) for entry in ledger.shards])
     return card, ledger.model_copy(update={"card_sha256": sha256_hex(card)})
+
+
+def _count_topics(folder: CorpusFolder, shards: Mapping[int, Sequence[PlannedDialogue]]) -> dict[str, int]:
+    """Topics that dialogues are about, and generated ones that were left out for being like another."""
+    used = {row.topic.id for rows in shards.values() for row in rows}
+    return {"used": len(used), "held_back": len((folder.read_topic_screen() or {}).get("held_back", ()))}
 
 
 def _sum(counts: Any) -> dict[str, int]:

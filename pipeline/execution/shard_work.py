@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import ceil
 
+from pydantic import ValidationError
+
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.llm import ChatSetting, open_chat
 from pipeline.adapters.lock import CorpusLock
@@ -19,7 +21,7 @@ from pipeline.contracts.storage import Receipt, Row
 from pipeline.contracts.watch import Watch
 from pipeline.execution.project import Project
 from pipeline.values.manifest import Writer
-from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders
@@ -30,6 +32,7 @@ from pipeline.work.packing import pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.scenarios import order_scenarios, write_scenarios
+from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
 
 
@@ -111,6 +114,20 @@ class ShardWork:
     def pack(self, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]) -> ShardEntry:
         """Publish a shard."""
         return pack_shard(shard, planned, self.project.manifest, self.folder.shard(shard), self.folder, duplicates)
+
+    def read_topics(self) -> tuple[list[Topic], list[Topic]]:
+        """Return the topics that people wrote and those that were generated for today's manifest, as they stand."""
+        ordered = {order.record_id for order in self.topic_orders()}
+        rows = [row for row in self.folder.topics().rows(topics.STAGE) if row["record_id"] in ordered]
+        return self.project.written_topics(), topics.generated_topics(rows)
+
+    def read_topic_screen(self) -> TopicScreen:
+        """Return what was decided about generated topics."""
+        found = self.folder.read_topic_screen()
+        try:
+            return TopicScreen.model_validate(found or {})
+        except ValidationError:
+            return TopicScreen()
 
     def topic_orders(self) -> list[Order[topics.Quota]]:
         """What the topics stage is asked for."""

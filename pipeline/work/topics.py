@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.contracts.chat import ChatRequest, Message
@@ -68,13 +68,27 @@ def chosen_meta_topics(generate: GeneratedTopics, book: PromptBook) -> list[Meta
     return [book.meta_topics[name] for name in generate.meta_topics]
 
 
-def collect_topics(written: Iterable[Topic], rows: Iterable[Row]) -> list[Topic]:
-    """Put hand-written and generated topics in one list, each normalised text once, hand-written first."""
-    found = {topic.id: topic for topic in reversed(list(written))}
-    found = dict(reversed(found.items()))
-    for row in rows:
-        for text in row["topics"] or ():
-            found.setdefault(topic_id(text), Topic(id=topic_id(text), text=text, meta_topic=row["record_id"]))
+def generated_topics(rows: Iterable[Row]) -> list[Topic]:
+    """Return the topics of the stage's rows, in the order of their writing; the same one may stand there twice."""
+    return [
+        Topic(id=topic_id(text), text=text, meta_topic=row["record_id"]) for row in rows for text in row["topics"] or ()
+    ]
+
+
+def collect_topics(
+    written: Iterable[Topic], generated: Iterable[Topic], held_back: Collection[str] = ()
+) -> list[Topic]:
+    """Put hand-written and generated topics in one list, each normalised text once, hand-written first.
+
+    Args:
+        held_back: Ids of generated topics to leave out.
+    """
+    found: dict[str, Topic] = {}
+    for topic in written:
+        found.setdefault(topic.id, topic)
+    for topic in generated:
+        if topic.id not in held_back:
+            found.setdefault(topic.id, topic)
     return list(found.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -41,13 +42,26 @@ class Here:
         await write_topics(self.work.topic_orders(), self.work.folder.topics(), writing)
 
 
-def run_topics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, ScriptedChat]:
+ALIKE = {
+    "night-markets": ("selling roasted chestnuts in the old harbour", "selling roasted chestnuts in an old harbour"),
+    "moving-house": ("a piano carried up four flights of stairs", "a piano is carried up four flights of stairs"),
+}
+
+
+def say_alike(request: ChatRequest) -> str:
+    """Write topics of which the last two say the same in nearly the same words."""
+    return json.dumps({"topics": [f"three lamps about {request.record_id}", *ALIKE[request.record_id]]})
+
+
+def run_topics(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, script: Callable[[ChatRequest], str] = say
+) -> tuple[Run, ScriptedChat]:
     generate = {"meta_topics": ["night-markets", "moving-house"], "per_meta_topic": 3, "per_call": 3}
     path = write_manifest(folder, describe("http://127.0.0.1:9/v1", topics={"generate": generate}))
     lock = CorpusLock.acquire(folder / "corpus" / "work")
     try:
         run = Run(load_project(path, folder / "corpus"), lock, until="topics")
-        chat = ScriptedChat(say)
+        chat = ScriptedChat(script)
         here = Here(ShardWork(run.project, lock.epoch, Silence()), chat)
         monkeypatch.setattr(run, "_at_work", lambda: here)
         assert asyncio.run(run.execute()) is None
@@ -69,6 +83,22 @@ def test_topics_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert {name: len(listed) for name, listed in made.items()} == {"night-markets": 3, "moving-house": 3}
     _, again = run_topics(tmp_path, monkeypatch)
     assert again.requests == []
+
+
+def test_topics_in_nearly_the_same_words_are_held_back_and_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_topics(tmp_path, monkeypatch, say_alike)
+    found = CorpusFolder(tmp_path / "corpus").read_topic_screen()
+    assert found is not None
+    assert len(found["admitted"]) == 4
+    held_back = {entry["text"]: entry["like"] for entry in found["held_back"].values()}
+    assert held_back == {later: first for first, later in ALIKE.values()}
+    path = tmp_path / "corpus" / "work" / "topics" / "screened.json"
+    before = path.stat().st_mtime_ns
+    _, again = run_topics(tmp_path, monkeypatch, say_alike)
+    assert again.requests == []
+    assert path.stat().st_mtime_ns == before
 
 
 def test_damaged_topics_are_made_again_from_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
