@@ -123,6 +123,20 @@ def gc(
     collect_garbage(corpus, dry_run)
 
 
+@app.command("import")
+def import_(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A data_construction folder, or the folder with part1 and part2.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+) -> None:
+    """Take topics, scenarios and text dialogues over from the published AnyInstruct set, with a manifest to start."""
+    from pipeline.cli.importing import import_published
+
+    import_published(source, out)
+
+
 @app.command()
 def doctor(
     manifest: Annotated[
