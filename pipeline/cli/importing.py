@@ -40,8 +40,8 @@ from pipeline.work.published_shapes import (
     RecordCount,
     Unfit,
     find_id,
+    find_origin,
     parse_description,
-    parse_own_scenario,
     parse_scenario,
     parse_turns,
 )
@@ -118,9 +118,8 @@ def _import_folder(folder: PublishedFolder, out: TextIO, found: Imported) -> Non
     def parse(record: RawRecord) -> PublishedDialogue:
         name = find_id(record.key, record.value) or str(record.number)
         turns = parse_turns(record.value, descriptions)
-        scenario = parse_own_scenario(record.value) or scenarios.get(name)
-        topic, text = (scenario.topic, scenario.text) if scenario else (None, None)
-        dialogue = PublishedDialogue(id=name, file=where, topic=topic, scenario=text, turns=turns)
+        topic, scenario = find_origin(record.value, scenarios.get(name))
+        dialogue = PublishedDialogue(id=name, file=where, topic=topic, scenario=scenario, turns=turns)
         if name in seen:
             raise Unfit(Reason.ID_TWICE, f"the id {name!r} stands twice")
         seen.add(name)

@@ -156,14 +156,20 @@ def parse_description(value: Any) -> str:
     return _clean("description", value) if isinstance(value, str) else _find_text("entry", value, _DESCRIPTION_KEYS)
 
 
-def parse_own_scenario(value: Any) -> PublishedScenario | None:
-    """Return the scenario that stands in a dialogue's own record; None for none."""
-    if not isinstance(value, dict) or not isinstance(value.get("scenario"), str | dict):
-        return None
-    found = parse_scenario(value["scenario"])
-    topic = value.get("topic")
-    own = _clean("topic", topic) if isinstance(topic, str) else None
-    return found.model_copy(update={"topic": own or found.topic})
+def find_origin(value: Any, listed: PublishedScenario | None) -> tuple[str | None, str | None]:
+    """Return a dialogue's topic and scenario: what its own record says goes before what is listed for its id.
+
+    Raises:
+        Unfit: its own scenario has another shape, or one of them is too long or holds control characters.
+    """
+    topic, scenario = (listed.topic, listed.text) if listed else (None, None)
+    own = value if isinstance(value, dict) else {}
+    if isinstance(own.get("scenario"), str | dict):
+        found = parse_scenario(own["scenario"])
+        topic, scenario = found.topic or topic, found.text
+    if isinstance(own.get("topic"), str):
+        topic = _clean("topic", own["topic"])
+    return topic, scenario
 
 
 def parse_turns(value: Any, descriptions: Descriptions) -> tuple[Turn, ...]:
@@ -229,20 +235,19 @@ def _labelled(text: str) -> Iterator[tuple[Role, str]]:
 def _keyed(turn: dict[str, Any]) -> Iterator[tuple[Role, str]]:
     """Read ``{"role": "USER", "message": "…"}`` or ``{"USER": "…"}``."""
     role = next((turn[name] for name in _ROLE_KEYS if name in turn), None)
+    words = next((turn[name] for name in _WORDS_KEYS if name in turn), None)
+    pairs: list[tuple[Any, Any]] = [(role, words)]
     if role is None and turn and all(_role(key) for key in turn):
         pairs = list(turn.items())
-    else:
-        words = next((turn[name] for name in _WORDS_KEYS if name in turn), None)
-        pairs = [(role, words)]
-    for name, words in pairs:
+    for name, said in pairs:
         known = _role(name)
         if known is None:
             # Never the value as it stands: to write out what is nested deep may take more stack than reading it did.
             is_there = repr(name[:40]) if isinstance(name, str) else type(name).__name__
             raise Unfit(Reason.UNKNOWN_SHAPE, f"a turn's role is {is_there} ({_say_keys(turn)})")
-        if not isinstance(words, str):
+        if not isinstance(said, str):
             raise Unfit(Reason.UNKNOWN_SHAPE, f"a turn has no text under {', '.join(_WORDS_KEYS)} ({_say_keys(turn)})")
-        yield known, words
+        yield known, said
 
 
 def _role(name: Any) -> Role | None:

@@ -14,11 +14,12 @@ from pipeline.values.errors import ManifestError
 from pipeline.values.records import Modality, Part, Turn
 from pipeline.work.mix_estimate import MixEstimate
 from pipeline.work.published_shapes import (
+    PublishedScenario,
     Reason,
     Unfit,
     find_id,
+    find_origin,
     parse_description,
-    parse_own_scenario,
     parse_scenario,
     parse_turns,
 )
@@ -236,13 +237,26 @@ def test_scenarios_and_descriptions_are_texts_or_objects_with_one() -> None:
     assert parse_scenario(" A user  shares a picture. ").text == "A user shares a picture."
     assert parse_scenario({"scene": "Rain.", "topic": "weather"}).model_dump() == {"text": "Rain.", "topic": "weather"}
     assert parse_description({"caption": "a cat"}) == parse_description("a cat") == "a cat"
-    own = parse_own_scenario({"scenario": {"text": "Rain.", "topic": "weather"}, "topic": "monsoon"})
-    assert own is not None
-    assert own.topic == "monsoon"
-    assert parse_own_scenario({"scenario": None}) is None
-    for broken in (None, [], {}, {"scenario": 5}, ""):
+    unknown: tuple[Any, ...] = (None, [], {}, {"scenario": 5}, "")
+    for broken in unknown:
         with pytest.raises(Unfit):
             parse_scenario(broken)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([], ("weather", "Rain.")),
+        ({"scenario": "Snow."}, ("weather", "Snow.")),
+        ({"scenario": {"text": "Snow.", "topic": "winter"}}, ("winter", "Snow.")),
+        ({"scenario": {"text": "Snow.", "topic": "winter"}, "topic": "skiing"}, ("skiing", "Snow.")),
+        ({"scenario": 7, "topic": None}, ("weather", "Rain.")),
+        ({"topic": "monsoon"}, ("monsoon", "Rain.")),
+    ],
+)
+def test_what_a_dialogue_says_of_its_origin_goes_first(value: Any, expected: tuple[str, str]) -> None:
+    assert find_origin(value, PublishedScenario(text="Rain.", topic="weather")) == expected
+    assert find_origin([], None) == (None, None)
 
 
 def test_ids_come_from_the_file_or_the_record() -> None:
@@ -255,7 +269,7 @@ def test_ids_come_from_the_file_or_the_record() -> None:
 @settings(max_examples=300, deadline=None)
 @given(LIKE_OURS)
 def test_no_record_breaks_the_readers(value: Any) -> None:
-    for parse in (parse_scenario, parse_description, parse_own_scenario, lambda v: find_id(None, v)):
+    for parse in (parse_scenario, parse_description, lambda v: find_origin(v, None), lambda v: find_id(None, v)):
         try:
             parse(value)
         except Unfit as exc:

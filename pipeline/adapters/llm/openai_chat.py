@@ -13,6 +13,7 @@ from pipeline.adapters.llm.endpoint import open_endpoint
 from pipeline.adapters.llm.failures import Translator
 from pipeline.adapters.llm.memory import EndpointMemory
 from pipeline.adapters.llm.pace import Pace, PaceLimits, PaceState
+from pipeline.adapters.llm.posting import Posting
 from pipeline.adapters.llm.probing import FormFinder
 from pipeline.adapters.llm.structured import Form, fill_form, find_json
 from pipeline.adapters.llm.wire import Wire
@@ -23,6 +24,8 @@ from pipeline.values.units import Seconds
 
 SAVE_SECONDS: Seconds = 10.0
 """What changes of a pace is written down no more often."""
+
+PATH = "/chat/completions"
 
 CHARACTERS_PER_TOKEN = 4
 """Of English; only for the token cap, and only until answers say better."""
@@ -71,6 +74,7 @@ class OpenAIChat:
         # The pace bounds what is in flight; a pool that did so, too, would make calls wait where nobody counts them.
         self._endpoint = open_endpoint(writer, max_connections=2 * writer.records_in_flight)
         self._host = self._endpoint.host
+        self._posting = Posting(self._endpoint.client, self._endpoint.http, PATH)
         self._lines: dict[str, _Line] = {}
         self._dead: EndpointError | None = None
         self._unpaid = Usage()
@@ -153,7 +157,7 @@ class OpenAIChat:
             tokens_per_minute=writer.tokens_per_minute and writer.tokens_per_minute / processes,
         )
         translator = self._endpoint.translator(model)
-        wire = Wire(self._endpoint.client, Pace(limits), translator, writer.timeout_seconds)
+        wire = Wire(self._posting, Pace(limits), translator, writer.timeout_seconds)
         finder = FormFinder(writer.structured, model, memory, self._send_probe)
         return _Line(wire, memory, finder, translator, processes)
 

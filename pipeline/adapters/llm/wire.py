@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from pipeline.adapters.llm.completion import parse_body, read_usage
 from pipeline.adapters.llm.failures import BadBody, Translator, is_passing, is_refusal, is_timeout
 from pipeline.adapters.llm.pace import Pace
+from pipeline.adapters.llm.posting import Posting
 from pipeline.adapters.llm.rates import read_quota, read_retry_after
 from pipeline.values.errors import EndpointError
 from pipeline.values.units import Seconds
@@ -29,8 +30,6 @@ answers nobody for so long stops the run."""
 MAX_WAIT_SECONDS: Seconds = 60.0
 """Longest wait between two tries where the endpoint names none."""
 
-_PATH = "/chat/completions"
-
 
 class _Call:
     """A body on its way through its tries."""
@@ -47,12 +46,12 @@ class Wire:
     """Sends chat requests for one model.
 
     Args:
-        client: Retries nothing itself.
+        posting: Retries nothing itself.
         timeout: Of each try.
     """
 
-    def __init__(self, client: openai.AsyncOpenAI, pace: Pace, translator: Translator, timeout: Seconds) -> None:
-        self._client = client
+    def __init__(self, posting: Posting, pace: Pace, translator: Translator, timeout: Seconds) -> None:
+        self._posting = posting
         self._translator = translator
         self._timeout = timeout
         self.pace = pace
@@ -81,7 +80,7 @@ class Wire:
         try:
             # The client's own time-out is one of each read: an endpoint that drips would never meet it.
             async with asyncio.timeout(self._timeout):
-                response = await self._client.post(_PATH, cast_to=httpx2.Response, content=call.content)
+                response = await self._posting.send(call.content)
             body = parse_body(response.content, self._translator)
         except openai.APIStatusError as exc:
             if is_refusal(exc):
