@@ -41,6 +41,9 @@ _PLAN = pa.schema(
     ]
 )
 
+TOPIC_SCREEN = "screened_topics.json"
+"""Under ``work/``, and not beside the topics: there every JSON file is a stage's receipt."""
+
 
 class CorpusFolder:
     """One corpus on disk. Readers open it without a lock; a run brings its own."""
@@ -68,7 +71,7 @@ class CorpusFolder:
         It can be decided anew: what is in the plan stays there.
         """
         try:
-            found = read_json(self.work / "topics" / "screened.json")
+            found = read_json(self.work / TOPIC_SCREEN)
         except CorpusError:
             return None
         return found if isinstance(found, dict) else None
@@ -76,7 +79,7 @@ class CorpusFolder:
     def write_topic_screen(self, decisions: Row) -> None:
         """Replace what was decided about generated topics."""
         check = self._lock.check if self._lock else (lambda: None)
-        write_json(self.work / "topics" / "screened.json", decisions, check)
+        write_json(self.work / TOPIC_SCREEN, decisions, check)
 
     def read_plan(self) -> list[PlannedDialogue]:
         """Return all rows of the plan, in order; none where nothing was planned.

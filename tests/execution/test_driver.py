@@ -21,7 +21,7 @@ from pipeline.work import topics
 from pipeline.work.context import Writing
 from pipeline.work.topics import write_topics
 from tests.support.endpoint import fit
-from tests.support.projects import describe, write_manifest
+from tests.support.projects import describe, verify, write_manifest
 from tests.support.stages import ScriptedChat, damage_column, read_book
 
 
@@ -94,7 +94,8 @@ def test_topics_in_nearly_the_same_words_are_held_back_and_said_so(
     assert len(found["admitted"]) == 4
     held_back = {entry["text"]: entry["like"] for entry in found["held_back"].values()}
     assert held_back == {later: first for first, later in ALIKE.values()}
-    path = tmp_path / "corpus" / "work" / "topics" / "screened.json"
+    assert verify(tmp_path / "corpus").is_sound
+    path = tmp_path / "corpus" / "work" / "screened_topics.json"
     before = path.stat().st_mtime_ns
     _, again = run_topics(tmp_path, monkeypatch, say_alike)
     assert again.requests == []
