@@ -108,9 +108,11 @@ def _total(project: Project, result: Forecast) -> str:
     on_gpu = f" ({gpu_hours:,.1f} GPU hours)" if gpu_hours else ""
     seconds = sum(stage.render_seconds for stage in stages)
     money = f"{sum(stage.usd for stage in stages):,.2f} USD" if not project.unpriced else "an unknown price"
+    budget = project.manifest.budget
+    bound = "" if budget is None else f" The budget of all runs together is {budget:,.2f} USD."
     return (
         f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, "
-        f"and {say_duration(seconds)} of rendering{on_gpu}; retries come on top, cached prompt tokens come off."
+        f"and {say_duration(seconds)} of rendering{on_gpu}; retries come on top, cached prompt tokens come off.{bound}"
     )
 
 

@@ -40,11 +40,7 @@ def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: 
         if problem := project.plugin(modality).missing():
             raise ManifestError(f"{manifest}: render.{modality}: {problem}")
     budget = project.manifest.budget if budget is None else budget
-    if budget is not None and project.unpriced:
-        raise ManifestError(
-            f"{manifest}: nobody stated what {', '.join(project.unpriced)} costs, so no budget can be kept: state "
-            "writer.price in US dollars per million tokens"
-        )
+    project.check_budget(budget)
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     started = time.monotonic()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -21,6 +22,7 @@ from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest, Price
 from pipeline.values.records import Modality, Topic
+from pipeline.values.units import USD
 from pipeline.work.asking import FREE
 from pipeline.work.briefs import Casting, cast
 from pipeline.work.topics import chosen_meta_topics
@@ -155,6 +157,23 @@ class Project:
                     f"({licences}); choose another, or state intended_use: research"
                 )
         self.casting  # noqa: B018  resolves the voices
+        self.check_budget(self.manifest.budget)
+
+    def check_budget(self, budget: USD | None) -> None:
+        """Refuse a budget that cannot be kept.
+
+        Raises:
+            ManifestError: it is no amount, or nobody stated what a model costs.
+        """
+        if budget is None:
+            return
+        if not math.isfinite(budget):
+            raise ManifestError(f"{self.path}: budget {budget}: is no amount of money; leave it out for none")
+        if self.unpriced:
+            raise ManifestError(
+                f"{self.path}: nobody stated what {', '.join(self.unpriced)} costs, so no budget can be kept: state "
+                "writer.price in US dollars per million tokens"
+            )
 
     def _beside(self, name: str) -> Path:
         return (self.path.parent / name).resolve()

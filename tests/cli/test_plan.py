@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pipeline.adapters.shipped import shipped
 from pipeline.cli.plan import print_plan
 from pipeline.execution.forecast import Forecast, forecast
 from pipeline.execution.project import load_project
+from pipeline.values.errors import ManifestError
 from pipeline.values.records import Modality
 
 PUBLISHED = {Modality.IMAGE: 205_000, Modality.MUSIC: 113_000, Modality.SPEECH: 503_000}
@@ -71,3 +73,31 @@ def test_a_plan_imports_neither_ray_nor_torch(tmp_path: Path) -> None:
         "sys.exit(bool({'ray', 'torch', 'diffusers', 'transformers', 'TTS'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("budget: 5", "nobody stated what made-up costs, so no budget can be kept: state writer.price"),
+        ("budget: -1", "budget: Input should be greater than or equal to 0 (is -1)"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused_by_the_plan_already(
+    change: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.read_text("utf-8").replace("model: gpt-4.1\n", "model: made-up\n") + change, "utf-8")
+    with pytest.raises(ManifestError, match=re.escape(expected)):
+        print_plan(path, tmp_path / "none", None)
+
+
+def test_a_plan_names_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.read_text("utf-8") + "budget: 100\n", "utf-8")
+    print_plan(path, tmp_path / "none", None)
+    assert "The budget of all runs together is 100.00 USD." in capsys.readouterr().out
+
+
+def test_no_amount_of_money_is_no_budget() -> None:
+    with pytest.raises(ManifestError, match="budget inf: is no amount of money"):
+        load_project(RECIPE).check_budget(math.inf)
