@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -192,6 +191,7 @@ def test_rate_limit_headers_slow_the_calls_down_before_any_is_refused() -> None:
                 await chat.complete(make_request())
 
     asyncio.run(run())
-    gaps = [later - earlier for earlier, later in pairwise(server.arrivals)]
-    assert all(gap >= 0.09 for gap in gaps)  # 60 come back in 6 s
-    assert sum(gaps) < 3
+    first, *later = server.arrivals
+    # 60 come back in 6 s. A late call may be made up for, so that only the time since the first one has a lower bound.
+    assert all(arrival - first >= 0.1 * number for number, arrival in enumerate(later, start=1))
+    assert server.arrivals[-1] - first < 6
