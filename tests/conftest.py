@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.model_files import ModelCache
+from tests.support.corpora import TinyCorpus, copy_corpus, make_corpus
 
 # Set before any test imports ray, and inherited by every process that a test starts.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -37,3 +38,15 @@ def models() -> ModelCache:
 def cache_root(models: ModelCache) -> Path:
     """Folder of the cache."""
     return models.root
+
+
+@pytest.fixture(scope="session")
+def tiny_original(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
+    """A tiny corpus, made once."""
+    return make_corpus(tmp_path_factory.mktemp("original"))
+
+
+@pytest.fixture
+def tiny(tiny_original: TinyCorpus, tmp_path: Path) -> TinyCorpus:
+    """A copy of the tiny corpus for one test alone."""
+    return copy_corpus(tiny_original, tmp_path)

@@ -113,6 +113,44 @@ def verify(
 
 
 @app.command()
+def audit(  # noqa: PLR0913  an option is a parameter
+    corpus: CorpusFolder,
+    only: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Run this audit, and others only where they are named too.", show_default=False),
+    ] = None,
+    sample: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, help="Look at so many dialogues of all cells, with confidence intervals.", show_default=False
+        ),
+    ] = None,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="audit.option=value, e.g. speech-words.threads=2.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="measure=number, in place of the measure's own limit.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that measure at the same time.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0.0, help="GPUs that each of them holds.")] = 0.0,
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ray address of a cluster; left out, Ray starts on this machine.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
+) -> None:
+    """Measure the records of a finished corpus. What was measured before is kept; run again to go on."""
+    from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
+    from pipeline.execution.audits import AuditSetting
+    from pipeline.execution.cluster import PoolShape
+
+    setting = AuditSetting(corpus, tuple(only or ()), parse_options(option or []), parse_limits(limit or []), sample)
+    raise typer.Exit(audit_corpus(setting, PoolShape(workers, 1.0, gpus, address), as_json))
+
+
+@app.command()
 def gc(
     corpus: CorpusFolder,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,

@@ -7,7 +7,8 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -19,7 +20,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.contracts.ledger import ShardEntry
-from pipeline.contracts.watch import Drained
+from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import AnyInstructError, CorpusError
@@ -121,6 +122,26 @@ class RenderWorker:
         self._notes.drain()
 
 
+class PoolWorker:
+    """Holds one object and calls its methods, one at a time; for work that is no stage of a run."""
+
+    def __init__(self, build: Callable[[Watch], Any]) -> None:
+        self._notes = Notes()
+        self._work = build(self._notes)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method."""
+        return getattr(self._work, method)(*arguments)
+
+    def collect(self) -> list[dict[str, Any]]:
+        """Hand over the notes."""
+        return self._notes.collect()
+
+    def drain(self) -> None:
+        """Begin nothing further."""
+        self._notes.drain()
+
+
 def _pack(
     project: Project, epoch: int, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]
 ) -> ShardEntry:
@@ -132,6 +153,7 @@ _remote: Any = ray.remote
 _RESTART = {"max_restarts": 2, "max_task_retries": 2}
 _COMPOSER = _remote(num_cpus=CPU_COMPOSER, max_concurrency=1000, **_RESTART)(Composer)
 _RENDER_WORKER = _remote(num_cpus=CPU_RENDERER, max_concurrency=3, **_RESTART)(RenderWorker)
+_POOL_WORKER = _remote(max_concurrency=3, **_RESTART)(PoolWorker)
 _PACK_TASK = _remote(num_cpus=CPU_PACK, max_retries=2)(_pack)
 
 
@@ -175,10 +197,7 @@ class Cluster:
 
     async def collect(self) -> list[dict[str, Any]]:
         """Gather the notes of all actors; one that is restarting has none."""
-        answers = await asyncio.gather(
-            *[_result(actor.collect.remote()) for actor in self._actors()], return_exceptions=True
-        )
-        return [note for notes in answers if not isinstance(notes, BaseException) for note in notes]
+        return await _collect(self._actors())
 
     async def account(self, allowances: Sequence[USD]) -> list[PurseReport]:
         """Set the composers' allowances, one each; return where their purses stand, if every one of them answers."""
@@ -241,6 +260,60 @@ class Cluster:
                     f"the manifest's actors reserve {wanted:g} {name}s and this Ray has {there:g}: lower "
                     "execution.composers, render.*.actors or render.*.num_gpus, or give Ray more nodes"
                 )
+
+
+@dataclass(frozen=True)
+class PoolShape:
+    """How many workers a pool has, and what each of them reserves."""
+
+    workers: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+    address: str | None = None
+
+
+class Pool:
+    """Workers of one kind, each of which takes one call at a time.
+
+    Args:
+        build: Makes the object that a worker holds, in the worker.
+    """
+
+    def __init__(self, build: Callable[[Watch], Any], shape: PoolShape) -> None:
+        self._is_mine = _start_ray(shape.address)
+        made = _POOL_WORKER.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
+        self._workers = [made.remote(build) for _ in range(shape.workers)]
+        self._free: asyncio.Queue[Any] = asyncio.Queue()
+        for worker in self._workers:
+            self._free.put_nowait(worker)
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Have whichever worker is free call a method of its object."""
+        worker = await self._free.get()
+        try:
+            return await _result(worker.call.remote(method, *arguments))
+        finally:
+            self._free.put_nowait(worker)
+
+    async def collect(self) -> list[dict[str, Any]]:
+        """Gather the notes of all workers; one that is restarting has none."""
+        return await _collect(self._workers)
+
+    async def drain(self) -> None:
+        """Tell all workers to begin nothing further."""
+        await asyncio.gather(*[_result(worker.drain.remote()) for worker in self._workers], return_exceptions=True)
+
+    async def close(self) -> None:
+        """Leave Ray."""
+        for worker in self._workers:
+            ray.kill(worker)
+        if self._is_mine:
+            ray.shutdown()
+
+
+async def _collect(actors: Sequence[Any]) -> list[dict[str, Any]]:
+    answers = await asyncio.gather(*[_result(actor.collect.remote()) for actor in actors], return_exceptions=True)
+    return [note for notes in answers if not isinstance(notes, BaseException) for note in notes]
 
 
 def _start_ray(address: str | None) -> bool:

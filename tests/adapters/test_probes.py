@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from pipeline.adapters.audio import encode_audio
-from pipeline.adapters.probes import MAX_SECONDS, probe_image, probe_sound
+from pipeline.adapters.decoding import MAX_SECONDS
+from pipeline.adapters.probes import probe_image, probe_sound
 
 
 def picture(name: str, width: int = 40, height: int = 30) -> bytes:

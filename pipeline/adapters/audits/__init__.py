@@ -1,0 +1,1 @@
+"""Audits that ship with the program, one module each; see :mod:`pipeline.contracts.audit`."""

@@ -1,0 +1,167 @@
+"""The published tables of a corpus, shard by shard: ours by its ledger, a stranger's by its folders.
+
+A stranger's corpus has Parquet files in ``dialogues/`` and, as far as it has such media, in ``images/``, ``music/`` and
+``speech/``; the n-th file of each folder makes the n-th shard. Of the columns these are needed: ``id`` and ``turns``
+of dialogues, ``id``, ``dialogue_id`` and ``image`` or ``audio`` of assets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.decoding import decode_picture, decode_sound
+from pipeline.contracts.audit import SUBJECTS, AuditItem, Subject
+from pipeline.contracts.ledger import Ledger
+from pipeline.contracts.storage import Row
+from pipeline.values.errors import CorpusError
+from pipeline.values.ids import content_key, sha256_hex
+
+TABLE_OF: Mapping[Subject, str] = {"dialogue": "dialogues", "image": "images", "music": "music", "speech": "speech"}
+MEDIUM_OF: Mapping[Subject, str] = {"image": "image", "music": "audio", "speech": "audio"}
+DECODERS: Mapping[Subject, Callable[[bytes], Any]] = {
+    "image": decode_picture,
+    "music": decode_sound,
+    "speech": decode_sound,
+}
+
+ROWS_AT_A_TIME = 16
+"""Rows with media bytes read at once."""
+
+_NEEDED: Mapping[Subject, tuple[str, ...]] = {
+    "dialogue": ("id", "turns"),
+    "image": ("id", "dialogue_id", "image"),
+    "music": ("id", "dialogue_id", "audio"),
+    "speech": ("id", "dialogue_id", "audio"),
+}
+_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic")
+
+
+@dataclass(frozen=True)
+class PublishedShard:
+    """The files of one shard by subject. A subject without records has none. Implements ``AuditSource``."""
+
+    number: int
+    files: Mapping[Subject, Path]
+    _indices: dict[Subject, Sequence[tuple[str, str, str]]] = field(default_factory=dict, compare=False, repr=False)
+
+    def index(self, subject: Subject) -> Sequence[tuple[str, str, str]]:
+        """Return id, dialogue id and content hash of every record. Media are read only where no row states a hash."""
+        if subject not in self._indices:
+            self._indices[subject] = list(self._read_index(subject))
+        return self._indices[subject]
+
+    def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
+        """Yield the wanted records with their media, a few rows at a time."""
+        for row in self.rows(subject, wanted=wanted):
+            if subject == "dialogue":
+                yield AuditItem(row["id"], row["id"], row)
+                continue
+            data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
+            yield AuditItem(row["id"], row["dialogue_id"], row, data, DECODERS[subject])
+
+    def rows(
+        self, subject: Subject, columns: Sequence[str] | None = None, wanted: set[str] | None = None
+    ) -> Iterator[Row]:
+        """Yield rows in order, a few at a time; row groups without a wanted one are not read beyond their ids.
+
+        Raises:
+            CorpusError: the file is missing, damaged or lacks a column that is needed.
+        """
+        path = self.files.get(subject)
+        if path is None:
+            return
+        values = None if wanted is None else pa.array(sorted(wanted), pa.string())
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                _check_columns(path, file.schema_arrow.names, columns or _NEEDED[subject])
+                for group in range(file.num_row_groups):
+                    if values is not None and not _has_any(file, group, values):
+                        continue
+                    for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=columns):
+                        some = batch if values is None else batch.filter(pc.is_in(batch.column("id"), values))
+                        yield from some.to_pylist()
+        except (OSError, pa.ArrowException) as exc:
+            raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
+
+    def columns_of(self, subject: Subject, *names: str) -> list[str]:
+        """Return those of some columns that the subject's table has."""
+        path = self.files.get(subject)
+        there = [] if path is None else _column_names(path)
+        return [name for name in names if name in there]
+
+    def _read_index(self, subject: Subject) -> Iterator[tuple[str, str, str]]:
+        path = self.files.get(subject)
+        if path is None:
+            return
+        names = _column_names(path)
+        if subject == "dialogue":
+            for row in self.rows(subject, self.columns_of(subject, "id", *_WORDS)):
+                yield row["id"], row["id"], content_key(row)
+        elif "sha256" in names:
+            for row in self.rows(subject, ["id", "dialogue_id", "sha256"]):
+                yield row["id"], row["dialogue_id"], row["sha256"]
+        else:
+            for row in self.rows(subject, list(_NEEDED[subject])):
+                yield row["id"], row["dialogue_id"], sha256_hex((row[MEDIUM_OF[subject]] or {}).get("bytes") or b"")
+
+
+class PublishedCorpus:
+    """A finished corpus.
+
+    Raises:
+        CorpusError: the folder holds none, or its ledger names a file that is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = CorpusFolder(root)
+        self.ledger: Ledger | None = self.folder.read_ledger()
+        if self.ledger is None and not list((root / "dialogues").glob("*.parquet")):
+            raise CorpusError(
+                f"{root}: holds no finished corpus (neither ledger.json nor Parquet files in dialogues/ are there); "
+                "check the path, or run its manifest to the end"
+            )
+
+    @cached_property
+    def shards(self) -> tuple[PublishedShard, ...]:
+        """All shards in order."""
+        return tuple(self._by_ledger(self.ledger) if self.ledger is not None else self._by_folders())
+
+    def _by_ledger(self, ledger: Ledger) -> Iterator[PublishedShard]:
+        subjects = {table: subject for subject, table in TABLE_OF.items()}
+        for entry in ledger.shards:
+            files = self.folder.read_shard_ledger(entry).files
+            paths = {subjects[f.table]: self.folder.inside(f.path) for f in files if f.table in subjects}
+            yield PublishedShard(entry.shard, paths)
+
+    def _by_folders(self) -> Iterator[PublishedShard]:
+        found = {subject: sorted((self.root / table).glob("*.parquet")) for subject, table in TABLE_OF.items()}
+        for number in range(max(map(len, found.values()))):
+            yield PublishedShard(number, {s: found[s][number] for s in SUBJECTS if number < len(found[s])})
+
+
+def _has_any(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
+    ids = file.read_row_group(group, columns=["id"]).column(0)
+    return bool(pc.any(pc.is_in(ids, values)).as_py())
+
+
+def _column_names(path: Path) -> list[str]:
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException) as exc:
+        raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
+
+
+def _check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise CorpusError(f"{path}: has no column {', '.join(missing)}; a corpus's table needs it")

@@ -1,0 +1,183 @@
+"""``anyinstruct audit``: measures the records of a corpus and says what they come to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.model_files import ModelCache
+from pipeline.cli.fetching import fetch_models
+from pipeline.cli.plain import plain
+from pipeline.cli.run import INTERRUPTED
+from pipeline.contracts.watch import Drained
+from pipeline.execution.audits import FOLDER, AuditRun, AuditSetting, AuditWork, choose_audits, known_audits
+from pipeline.execution.cluster import Pool, PoolShape
+from pipeline.values.errors import ManifestError
+from pipeline.work.audit_summary import Summary
+
+PLAIN_EVERY_SECONDS = 10.0
+
+
+def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
+    """Audit a corpus and print what came out; return the exit code."""
+    console = Console(highlight=False, stderr=as_json)
+    chosen = choose_audits(setting.names, setting.options)
+    _check_limits(setting, {measure.name for audit in chosen for measure in audit.measures})
+    started = time.monotonic()
+    lock = CorpusLock.acquire(setting.root / FOLDER)
+    try:
+        models = dict.fromkeys(name for audit in chosen for name in audit.plugin.models(audit.options))
+        fetch_models(ModelCache(), list(models), console)
+        build = partial(AuditWork, setting, lock.epoch)
+        run = AuditRun(setting, lock, lambda: Pool(build, shape))
+        summaries = asyncio.run(_execute(run, console))
+    except (Drained, KeyboardInterrupt):
+        console.print("Stopped; what was measured is kept. To go on, give the same command again.", markup=False)
+        return INTERRUPTED
+    finally:
+        lock.release()
+    if as_json:
+        print(json.dumps([summary.model_dump(mode="json") for summary in summaries], indent=1))
+        return 0
+    _print(summaries, console)
+    _say_left_out(setting, console)
+    seconds = time.monotonic() - started
+    console.print(plain(f"Done in {seconds:.0f} s; readings are in {setting.root / FOLDER}", 1000), soft_wrap=True)
+    return 0
+
+
+def parse_options(words: list[str]) -> dict[str, dict[str, Any]]:
+    """Read ``audit.option=value`` words; a value is JSON where it can be, else the text itself.
+
+    Raises:
+        ManifestError: a word has another shape.
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        audit, dot, option = name.partition(".")
+        if not (audit and dot and option and equals):
+            raise ManifestError(f"--option {word!r}: write audit.option=value, e.g. speech-words.threads=2")
+        try:
+            parsed: Any = json.loads(value)
+        except ValueError:
+            parsed = value
+        options.setdefault(audit, {})[option] = parsed
+    return options
+
+
+def parse_limits(words: list[str]) -> dict[str, float]:
+    """Read ``measure=number`` words.
+
+    Raises:
+        ManifestError: a word has another shape.
+    """
+    limits = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            limits[name] = float(value)
+        except ValueError:
+            raise ManifestError(f"--limit {word!r}: write measure=number, e.g. image.contrast=0.05") from None
+    return limits
+
+
+def _check_limits(setting: AuditSetting, known: set[str]) -> None:
+    for name in setting.limits:
+        if name not in known:
+            raise ManifestError(f"--limit {name}: no measure of these audits; there are {', '.join(sorted(known))}")
+
+
+async def _execute(run: AuditRun, console: Console) -> list[Summary]:
+    loop = asyncio.get_running_loop()
+    draining: list[asyncio.Task[None]] = []
+
+    def on_interrupt() -> None:
+        if draining:
+            print("\nStopped at once.", file=sys.stderr, flush=True)
+            os._exit(INTERRUPTED)
+        console.print("Finishing what is in hand; press Ctrl-C again to stop at once.", markup=False)
+        draining.append(loop.create_task(run.drain()))
+
+    loop.add_signal_handler(signal.SIGINT, on_interrupt)
+    if not console.is_terminal:
+        run.on_progress = _PlainProgress(console)
+        return await run.execute()
+    columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("auditing", total=None)
+        run.on_progress = lambda done, total: progress.update(task, completed=done, total=total)
+        return await run.execute()
+
+
+class _PlainProgress:
+    """A line every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next = time.monotonic() + PLAIN_EVERY_SECONDS
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_EVERY_SECONDS
+            self._console.print(f"{done:,} of {total:,} readings", markup=False)
+
+
+def _print(summaries: list[Summary], console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("measure", "records", "5 %", "median", "95 %", "limit", "pass", "worst"):
+        is_text = name in ("measure", "worst")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "worst", overflow="fold")
+    for summary in summaries:
+        table.add_row(*_cells(summary))
+    console.print(table)
+
+
+def _cells(summary: Summary) -> list[str]:
+    measure = summary.measure
+    if not summary.num_measured:
+        return [measure.name, f"0 of {summary.num_records:,}", "", "", "", "", "", "does not apply"]
+    low, middle, high = (summary.quantiles[place] for place in (1, 3, 5))
+    bound = "" if summary.limit is None else f"{'>=' if measure.better == 'higher' else '<='} {summary.limit:g}"
+    worst = ""
+    if summary.num_short and summary.worst:
+        name, value = summary.worst[0]
+        worst = f"{name} ({value:.3g})"
+    return [
+        measure.name,
+        f"{summary.num_measured:,}",
+        *(f"{value:.3g}" for value in (low, middle, high)),
+        bound,
+        _say_share(summary),
+        str(plain(worst, 80)),
+    ]
+
+
+def _say_share(summary: Summary) -> str:
+    if summary.pass_share is None or summary.pass_low is None or summary.pass_high is None:
+        return ""
+    text = f"{summary.pass_share:.1%}"
+    if summary.pass_low == summary.pass_high:
+        return text
+    return f"{text} ({summary.pass_low:.1%} to {summary.pass_high:.1%})"
+
+
+def _say_left_out(setting: AuditSetting, console: Console) -> None:
+    if setting.names:
+        return
+    for name, plugin in known_audits().items():
+        if problem := plugin.missing():
+            console.print(f"left out: {name}: {problem}", markup=False, soft_wrap=True)
+        elif not plugin.is_default:
+            console.print(f"not run unless asked for: --only {name}", markup=False)

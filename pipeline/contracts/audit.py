@@ -1,0 +1,168 @@
+"""Audits: what measures the records of a corpus, and how one is registered.
+
+An audit is one module plus one entry point line in the group ``anyinstruct.audits``:
+
+    [project.entry-points."anyinstruct.audits"]
+    picture-basics = "pipeline.adapters.audits.picture_basics:PLUGIN"
+
+The module is imported to list audits and to check thresholds, so it must not import torch, an engine or weights at
+the top: those belong into :meth:`AuditPlugin.load`, which runs in the worker, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.contracts.render import Licence, ModelFiles
+from pipeline.contracts.storage import Row
+from pipeline.values.records import Record
+
+Subject = Literal["dialogue", "image", "music", "speech"]
+
+SUBJECTS: tuple[Subject, ...] = ("dialogue", "image", "music", "speech")
+
+
+class Measure(Record):
+    """One number that an audit gives a record.
+
+    Attributes:
+        name: ``<subject>.<what>``, e.g. ``image.contrast``; unique over all audits.
+        unit: ``s``, ``LUFS``, ``share``; empty for plain numbers.
+        better: Which direction is good.
+        limit: The worst value that still passes, unless a manifest says otherwise; None for what is only reported.
+        summary: One sentence for people.
+    """
+
+    name: str
+    unit: str = ""
+    better: Literal["higher", "lower"]
+    limit: float | None = None
+    summary: str
+
+    def passes(self, value: float, limit: float | None = None) -> bool:
+        """Tell whether a value is good enough; the limit itself is. Without any limit everything is."""
+        bound = self.limit if limit is None else limit
+        if bound is None:
+            return True
+        return value >= bound if self.better == "higher" else value <= bound
+
+
+class Reading(Record):
+    """What one measure says of one record.
+
+    Attributes:
+        value: None where the measure does not apply (a tempo that no brief names) or could not be taken.
+        detail: What was seen, for people; it may quote the record, so it is hostile text.
+    """
+
+    value: float | None
+    detail: str = ""
+
+
+Readings = Mapping[str, Reading]
+"""By name of the measure. A measure of the audit that is left out counts as one that does not apply."""
+
+
+@dataclass(frozen=True)
+class AuditItem:
+    """A record as audits see it.
+
+    Attributes:
+        id: Of the dialogue or the asset.
+        dialogue_id: Of the dialogue that it belongs to; its own id for a dialogue.
+        row: Its published row without the media bytes.
+        data: Encoded media; None for a dialogue.
+        decode: Turns the bytes into what :attr:`media` is.
+    """
+
+    id: str
+    dialogue_id: str
+    row: Row
+    data: bytes | None = None
+    decode: Callable[[bytes], Any] | None = None
+
+    @cached_property
+    def media(self) -> Any:
+        """The decoded media, once for all audits: an RGB ``PIL.Image``, or samples with their rate.
+
+        Sound is a pair: float32 samples of shape (num_frames, num_channels) in [-1, 1], and frames per second.
+
+        Raises:
+            ValueError: the bytes cannot be decoded.
+        """
+        if self.data is None or self.decode is None:
+            raise ValueError(f"{self.id}: has no media")
+        return self.decode(self.data)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What a comparing audit keeps of one record: a few bytes that stand for it."""
+
+    id: str
+    dialogue_id: str
+    data: bytes
+
+
+class Auditor(Protocol):
+    """Measures records one by one. Same record, same version: same readings, or documented why not."""
+
+    def measure(self, items: Sequence[AuditItem]) -> Sequence[Readings]:
+        """Return the readings of each item, in order. Media that cannot be decoded never come here."""
+        ...
+
+
+class Comparer(Protocol):
+    """Measures records against each other: a sketch each, then one comparison over the whole corpus."""
+
+    def sketch(self, items: Sequence[AuditItem]) -> Sequence[bytes | None]:
+        """Return what to keep of each item, in order; None for one that is not compared."""
+        ...
+
+    def compare(self, sketches: Iterable[Sketch]) -> Iterator[tuple[str, Readings]]:
+        """Yield the id and the readings of every record that was sketched. Memory may grow with the sketches."""
+        ...
+
+
+class AuditOptions(BaseModel):
+    """Base of an audit's options: closed. All of them are part of its fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AuditPlugin(Protocol):
+    """What an entry point names. Cheap to import; everything but :meth:`load` is instant."""
+
+    name: str
+    version: str
+    about: Subject
+    is_default: bool
+    """False for audits that are run only where they are asked for: dear ones, and those that many will not want."""
+    compares: bool
+    """True where :meth:`load` returns a :class:`Comparer`."""
+    options: type[AuditOptions]
+
+    def measures(self, options: Any) -> Sequence[Measure]:
+        """All measures that it takes with these options."""
+        ...
+
+    def models(self, options: Any) -> Sequence[str]:
+        """Names in the model lock that it needs with these options."""
+        ...
+
+    def licences(self, options: Any) -> Mapping[str, Licence]:
+        """Licence of every model or data file used, by name."""
+        ...
+
+    def missing(self) -> str | None:
+        """Say which Python package or system part is missing and how to get it, or None."""
+        ...
+
+    def load(self, options: Any, models: ModelFiles) -> Auditor | Comparer:
+        """Load weights, once, in the worker."""
+        ...

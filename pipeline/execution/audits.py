@@ -1,0 +1,275 @@
+"""Audits over a corpus: which ones, over which records, by how many workers, and what they come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.published import PublishedCorpus, PublishedShard
+from pipeline.adapters.store import ShardFolder
+from pipeline.contracts.audit import AuditOptions, AuditPlugin, Measure
+from pipeline.contracts.watch import Drained, Watch
+from pipeline.execution.driver import Silence
+from pipeline.values.errors import ManifestError
+from pipeline.values.ids import content_key
+from pipeline.work.audit_sampling import draw_sample
+from pipeline.work.audit_summary import Column, Summary
+from pipeline.work.auditing import AuditJob, as_readings, audit_shard, compare_all, find_stale
+
+ENTRY_POINTS = "anyinstruct.audits"
+FOLDER = "audits"
+"""Beside the tables: a folder a shard, and one for what compares records over all shards."""
+
+
+@dataclass(frozen=True)
+class AuditSetting:
+    """What is to be audited, and by what.
+
+    Attributes:
+        root: The corpus.
+        names: Audits in the order of their report; none for all default ones.
+        options: Options by audit.
+        limits: Limits by measure, in place of the audits' own.
+        sample: Dialogues to draw; None for all.
+    """
+
+    root: Path
+    names: tuple[str, ...] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    sample: int | None = None
+
+
+@dataclass(frozen=True)
+class ChosenAudit:
+    """An audit with its checked options."""
+
+    plugin: AuditPlugin
+    options: AuditOptions
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """What it takes."""
+        return self.plugin.measures(self.options)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over all that its readings depend on, the records apart."""
+        return content_key(self.plugin.name, self.plugin.version, self.options.model_dump(mode="json"))
+
+
+def known_audits() -> dict[str, AuditPlugin]:
+    """Return all installed audits by name."""
+    return {name: _load(name) for name in sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))}
+
+
+def choose_audits(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> list[ChosenAudit]:
+    """Return the named audits, or all default ones that can run here, with their options checked.
+
+    Raises:
+        ManifestError: a name or an option is wrong, or a named audit cannot run here.
+    """
+    known = known_audits()
+    for name in (*names, *options):
+        if name not in known:
+            raise ManifestError(f"audit {name!r} is not installed; there are {', '.join(known)}")
+    chosen = []
+    for name in names or [n for n, plugin in known.items() if plugin.is_default and plugin.missing() is None]:
+        plugin = known[name]
+        if problem := plugin.missing():
+            raise ManifestError(f"audit {name}: {problem}")
+        try:
+            chosen.append(ChosenAudit(plugin, plugin.options.model_validate(dict(options.get(name, {})))))
+        except ValidationError as exc:
+            first = exc.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            allowed = ", ".join(plugin.options.model_fields) or "none"
+            raise ManifestError(f"audit {name}: option {where}: {first['msg']}; its options are {allowed}") from exc
+    return chosen
+
+
+@cache
+def _load(name: str) -> AuditPlugin:
+    (entry,) = entry_points(group=ENTRY_POINTS, name=name)
+    try:
+        plugin: AuditPlugin = entry.load()
+    except (ImportError, AttributeError) as exc:
+        raise ManifestError(f"audit {name!r} cannot be loaded ({exc}); install its package again") from exc
+    return plugin
+
+
+class AuditWork:
+    """A worker's part: audits shards one after another, with weights that are loaded once. Knows no Ray."""
+
+    def __init__(self, setting: AuditSetting, epoch: int | None, watch: Watch) -> None:
+        self._watch = watch
+        self._lock = None if epoch is None else CorpusLock(setting.root / FOLDER, epoch)
+        self._chosen = choose_audits(setting.names, setting.options)
+        self._root = setting.root
+        self._loaded: dict[str, Any] = {}
+        self.corpus = PublishedCorpus(setting.root)
+
+    def audit(self, number: int, sample: frozenset[str] | None) -> None:
+        """Bring one shard up to date."""
+        shard = next(shard for shard in self.corpus.shards if shard.number == number)
+        audit_shard(self.jobs(), shard, self.store(number), self._watch, sample)
+
+    def compare(self, name: str, sample: frozenset[str] | None) -> None:
+        """Compare over all shards what one audit has sketched."""
+        job = next(job for job in self.jobs() if job.name == name)
+        compare_all(job, [self.store(shard.number) for shard in self.corpus.shards], self.store(None), sample)
+
+    def stale(self, shard: PublishedShard, sample: frozenset[str] | None) -> int:
+        """Count the readings that a shard's audits would take."""
+        return sum(len(find_stale(job, shard, self.store(shard.number), sample)) for job in self.jobs())
+
+    def store(self, number: int | None) -> ShardFolder:
+        """Return where a shard's readings lie, or for None those over the whole corpus."""
+        name = "corpus" if number is None else f"{number:05d}"
+        return ShardFolder(self._root / FOLDER / name, self._lock)
+
+    def jobs(self) -> list[AuditJob]:
+        """Return the audits as the stage takes them."""
+        return [
+            AuditJob(c.plugin.name, c.plugin.about, c.fingerprint, c.plugin.compares, self._loader(c))
+            for c in self._chosen
+        ]
+
+    def _loader(self, chosen: ChosenAudit) -> Callable[[], Any]:
+        def load() -> Any:
+            name = chosen.plugin.name
+            if name not in self._loaded:
+                self._loaded[name] = chosen.plugin.load(chosen.options, ModelCache())
+            return self._loaded[name]
+
+        return load
+
+
+class Workers(Protocol):
+    """A pool whose workers each hold an :class:`AuditWork`."""
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Have whichever worker is free call a method."""
+        ...
+
+    async def collect(self) -> list[dict[str, Any]]:
+        """Gather what the workers have noted since the last time."""
+        ...
+
+    async def drain(self) -> None:
+        """Tell all workers to begin nothing further."""
+        ...
+
+    async def close(self) -> None:
+        """Let them go."""
+        ...
+
+
+class AuditRun:
+    """One audit of a corpus, over a pool of workers that is opened only where something is to be done.
+
+    Args:
+        open_pool: Starts the workers.
+        on_progress: Told how many readings are taken of how many.
+    """
+
+    def __init__(
+        self,
+        setting: AuditSetting,
+        lock: CorpusLock,
+        open_pool: Callable[[], Workers],
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._setting = setting
+        self._look = AuditWork(setting, lock.epoch, Silence())
+        self._chosen = choose_audits(setting.names, setting.options)
+        self._open_pool = open_pool
+        self.on_progress = on_progress
+        self._pool: Workers | None = None
+        self._is_draining = False
+
+    async def execute(self) -> list[Summary]:
+        """Take what readings are missing or stale, and sum all up.
+
+        Raises:
+            Drained: it was asked to end early; what was measured is kept.
+        """
+        sample = self._draw()
+        due = {shard.number: self._look.stale(shard, sample) for shard in self._look.corpus.shards}
+        try:
+            if any(due.values()):
+                await self._audit({number: count for number, count in due.items() if count}, sample)
+            for job in self._look.jobs():
+                if job.compares:
+                    # In this process: only sketches are read, and the weights were needed for those alone.
+                    self._look.compare(job.name, sample)
+        finally:
+            if self._pool is not None:
+                await self._pool.close()
+        return self.sum_up(sample)
+
+    async def drain(self) -> None:
+        """End as soon as the batches in hand are measured."""
+        self._is_draining = True
+        if self._pool is not None:
+            await self._pool.drain()
+
+    def sum_up(self, sample: frozenset[str] | None) -> list[Summary]:
+        """Sum up what readings there are."""
+        corpus = self._look.corpus
+        total = sum(len(shard.index("dialogue")) for shard in corpus.shards)
+        share = 1.0 if sample is None or not total else len(sample) / total
+        return [summary for chosen in self._chosen for summary in self._sum_up(chosen, sample, share)]
+
+    def _sum_up(self, chosen: ChosenAudit, sample: frozenset[str] | None, share: float) -> Iterator[Summary]:
+        plugin, limits = chosen.plugin, self._setting.limits
+        columns = {m.name: Column(m, plugin.about, plugin.name, limits.get(m.name)) for m in chosen.measures}
+        numbers = [None] if plugin.compares else [shard.number for shard in self._look.corpus.shards]
+        for number in numbers:
+            for row in self._look.store(number).rows(plugin.name):
+                if sample is not None and row["dialogue_id"] not in sample:
+                    continue
+                readings = as_readings(row)
+                for name, column in columns.items():
+                    value = readings[name].value if name in readings else None
+                    column.add(row["record_id"], row["dialogue_id"], value)
+        for column in columns.values():
+            yield column.sum_up(share)
+
+    def _draw(self) -> frozenset[str] | None:
+        if self._setting.sample is None:
+            return None
+        strata = [
+            (row["id"], row.get("cell") or "")
+            for shard in self._look.corpus.shards
+            for row in shard.rows("dialogue", shard.columns_of("dialogue", "id", "cell"))
+        ]
+        return draw_sample(strata, self._setting.sample)
+
+    async def _audit(self, due: Mapping[int, int], sample: frozenset[str] | None) -> None:
+        if self._is_draining:
+            raise Drained("the audit is ending")
+        total = sum(due.values())
+        self._pool = self._open_pool()
+        watching = asyncio.create_task(self._watch_pool(total))
+        try:
+            await asyncio.gather(*[self._pool.call("audit", number, sample) for number in due])
+        finally:
+            watching.cancel()
+        self.on_progress(total, total)
+
+    async def _watch_pool(self, total: int) -> None:
+        done = 0
+        while self._pool is not None:
+            done += sum(note["count"] for note in await self._pool.collect() if note["event"] == "audited")
+            self.on_progress(done, total)
+            await asyncio.sleep(0.5)

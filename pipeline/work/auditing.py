@@ -1,0 +1,254 @@
+"""The one audit stage: a shard's records in, one row of readings a record and audit out, whatever the audit.
+
+Rows are kept by record like those of every other stage: a record that was measured before, by the same version with
+the same options, is not measured again, so a larger sample or a repaired asset costs only what is new. Media are
+decoded once for all audits that look at them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.contracts.audit import AuditItem, Auditor, Comparer, Reading, Readings, Sketch, Subject
+from pipeline.contracts.storage import Journal, Row, ShardStore
+from pipeline.contracts.watch import Watch
+from pipeline.work.orders import Order, base_row, order_key
+
+ITEMS_AT_A_TIME = 16
+"""Records with decoded media held in memory at once; 16 pictures of 2,048 pixels a side are 200 MB."""
+
+_READING = pa.struct([("measure", pa.string()), ("value", pa.float64()), ("detail", pa.string())])
+SCHEMA = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("inputs", pa.string()),
+        ("status", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("dialogue_id", pa.string()),
+        ("readings", pa.list_(_READING)),
+        ("sketch", pa.binary()),
+    ]
+)
+"""A record that could not be measured, for its media cannot be decoded, has the status ``failed``."""
+
+
+class AuditSource(Protocol):
+    """A shard's records, published or not."""
+
+    def index(self, subject: Subject) -> Sequence[tuple[str, str, str]]:
+        """Return id, dialogue id and content hash of every record, in the order of the table."""
+        ...
+
+    def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
+        """Yield the wanted records with their media, in the same order."""
+        ...
+
+
+@dataclass(frozen=True)
+class AuditJob:
+    """One audit over one shard.
+
+    Attributes:
+        name: Of the audit; its stage file has it too.
+        fingerprint: Hash over version, options and models.
+        compares: True where :attr:`load` returns a comparer.
+        load: Loads the weights at its first call.
+    """
+
+    name: str
+    about: Subject
+    fingerprint: str
+    compares: bool
+    load: Callable[[], Auditor | Comparer]
+
+
+@dataclass
+class _Due:
+    """An audit's part of a shard: what holds, what is journalled, what is to be measured."""
+
+    job: AuditJob
+    orders: dict[str, Order[str]]
+    journal: Journal
+    made: dict[str, Row]
+    missing: set[str]
+
+
+def audit_shard(
+    jobs: Sequence[AuditJob], source: AuditSource, store: ShardStore, watch: Watch, sample: frozenset[str] | None
+) -> None:
+    """Bring some audits of a shard up to date.
+
+    Args:
+        sample: Dialogues to look at; None for all. Rows of others that are there already stay.
+
+    Raises:
+        Drained: the run is ending; the journals hold what was measured.
+        AuditError: an audit cannot work.
+    """
+    for subject in dict.fromkeys(job.about for job in jobs):
+        index = [entry for entry in source.index(subject) if sample is None or entry[1] in sample]
+        due = [found for job in jobs if job.about == subject and (found := _find_due(job, index, store)) is not None]
+        _measure(due, source, subject, watch)
+        for one in due:
+            _commit(one, store, {name for name, _, _ in source.index(subject)})
+
+
+def find_stale(
+    job: AuditJob, source: AuditSource, store: ShardStore, sample: frozenset[str] | None
+) -> list[Order[str]]:
+    """Return what an audit of a shard would measure, reading neither media nor weights."""
+    index = [entry for entry in source.index(job.about) if sample is None or entry[1] in sample]
+    due = _find_due(job, index, store)
+    return [] if due is None else [due.orders[name] for name in sorted(due.missing)]
+
+
+def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> _Due | None:
+    orders = {
+        name: Order(name, {"content": content, "audit": job.fingerprint}, dialogue) for name, dialogue, content in index
+    }
+    receipt = store.receipt(job.name)
+    if receipt is not None and receipt.order_key == order_key(orders.values()):
+        return None
+    held = {
+        row["record_id"]: row
+        for row in store.rows(job.name)
+        if row["record_id"] in orders and json.loads(row["inputs"]) == dict(orders[row["record_id"]].inputs)
+    }
+    journal = store.journal(job.name)
+    made = held | _journalled(journal, orders)
+    return _Due(job, orders, journal, made, orders.keys() - made.keys())
+
+
+def _journalled(journal: Journal, orders: Mapping[str, Order[str]]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for entry in journal.entries():
+        order = orders.get(entry.get("record", ""))
+        if order is None or entry["input_key"] != order.input_key:
+            continue
+        sketch = journal.blob(entry) if "blob" in entry else None
+        if "blob" in entry and sketch is None:
+            continue
+        found[order.record_id] = {**_row(order), **entry["row"], "sketch": sketch}
+    return found
+
+
+def _row(order: Order[str]) -> Row:
+    return {**base_row(order), "dialogue_id": order.payload, "readings": [], "sketch": None}
+
+
+def _measure(due: Sequence[_Due], source: AuditSource, subject: Subject, watch: Watch) -> None:
+    wanted = {name for one in due for name in one.missing}
+    if not wanted:
+        return
+    items = source.items(subject, wanted)
+    while batch := list(islice(items, ITEMS_AT_A_TIME)):
+        watch.check()
+        whole, broken = _decode(batch)
+        for one in due:
+            for item, reason in broken:
+                if item.id in one.missing:
+                    _keep(one, item.id, {"status": "failed", "code": "undecodable", "message": reason})
+            some = [item for item in whole if item.id in one.missing]
+            if some:
+                _measure_some(one, some)
+        names = {item.id for item in batch}
+        watch.note("audited", about=subject, count=sum(len(names & one.missing) for one in due))
+
+
+def _decode(batch: Iterable[AuditItem]) -> tuple[list[AuditItem], list[tuple[AuditItem, str]]]:
+    whole: list[AuditItem] = []
+    broken: list[tuple[AuditItem, str]] = []
+    for item in batch:
+        try:
+            if item.decode is not None:
+                item.media  # noqa: B018  decoded here, so that no audit has to handle what cannot be
+            whole.append(item)
+        except ValueError as exc:
+            broken.append((item, str(exc)))
+    return whole, broken
+
+
+def _measure_some(one: _Due, items: Sequence[AuditItem]) -> None:
+    auditor: Any = one.job.load()
+    if one.job.compares:
+        for item, sketch in zip(items, auditor.sketch(items), strict=True):
+            _keep(one, item.id, {}, sketch)
+        return
+    for item, readings in zip(items, auditor.measure(items), strict=True):
+        _keep(one, item.id, {"readings": as_rows(readings)})
+
+
+def as_rows(readings: Readings) -> list[Row]:
+    """Return readings as a row of a stage file has them."""
+    return [{"measure": name, **reading.model_dump()} for name, reading in readings.items()]
+
+
+def as_readings(row: Row) -> dict[str, Reading]:
+    """Return the readings of a row of a stage file."""
+    return {found["measure"]: Reading(value=found["value"], detail=found["detail"]) for found in row["readings"]}
+
+
+def _keep(one: _Due, name: str, row: Row, sketch: bytes | None = None) -> None:
+    order = one.orders[name]
+    one.journal.append({"record": name, "input_key": order.input_key, "row": row}, sketch)
+    one.made[name] = {**_row(order), **row, "sketch": sketch}
+
+
+def _commit(one: _Due, store: ShardStore, there: set[str]) -> None:
+    carried = [
+        row for row in store.rows(one.job.name) if row["record_id"] in there and row["record_id"] not in one.orders
+    ]
+    rows = [one.made[name] for name in one.orders]
+    failed = sum(row["status"] == "failed" for row in rows)
+    store.commit(
+        one.job.name,
+        SCHEMA,
+        [*rows, *carried],
+        order_key=order_key(one.orders.values()),
+        num_ok=len(rows) - failed,
+        num_failed=failed,
+        facts={"fingerprint": one.job.fingerprint},
+    )
+
+
+def compare_all(
+    job: AuditJob, stores: Sequence[ShardStore], corpus_store: ShardStore, sample: frozenset[str] | None
+) -> None:
+    """Compare the sketches of all shards, and commit one row a record into the corpus's own audit folder."""
+    orders: dict[str, Order[str]] = {}
+    for store in stores:
+        for row in _sketched(job, store, sample):
+            inputs = json.loads(row["inputs"])
+            orders[row["record_id"]] = Order(row["record_id"], inputs, row["dialogue_id"])
+    # Each reading rests on all the others' sketches, so the rows hold for exactly this set.
+    wanted = order_key(orders.values())
+    receipt = corpus_store.receipt(job.name)
+    if receipt is not None and receipt.order_key == wanted:
+        return
+
+    def sketches() -> Iterator[Sketch]:
+        for store in stores:
+            for row in _sketched(job, store, sample):
+                if row["sketch"] is not None:
+                    yield Sketch(row["record_id"], row["dialogue_id"], row["sketch"])
+
+    comparer: Any = job.load()
+    made = {name: {"readings": as_rows(readings)} for name, readings in comparer.compare(sketches())}
+    rows = [{**_row(order), **made.get(name, {})} for name, order in orders.items()]
+    corpus_store.commit(
+        job.name, SCHEMA, rows, order_key=wanted, num_ok=len(rows), num_failed=0, facts={"fingerprint": job.fingerprint}
+    )
+
+
+def _sketched(job: AuditJob, store: ShardStore, sample: frozenset[str] | None) -> Iterator[Row]:
+    for row in store.rows(job.name):
+        is_wanted = sample is None or row["dialogue_id"] in sample
+        if is_wanted and row["status"] == "ok" and json.loads(row["inputs"])["audit"] == job.fingerprint:
+            yield row

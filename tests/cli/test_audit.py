@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.adapters.lock import CorpusLock
+from pipeline.cli import audit as command
+from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
+from pipeline.execution.audits import FOLDER, AuditRun, AuditSetting, AuditWork, choose_audits
+from pipeline.execution.cluster import PoolShape
+from pipeline.execution.driver import Silence
+from pipeline.values.errors import ManifestError
+from tests.support.corpora import TinyCorpus
+
+
+class Here:
+    """Workers of this process, instead of Ray's."""
+
+    def __init__(self, setting: AuditSetting, epoch: int) -> None:
+        self._work = AuditWork(setting, epoch, Silence())
+        self.calls: list[tuple[str, Any]] = []
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        self.calls.append((method, arguments[0]))
+        return getattr(self._work, method)(*arguments)
+
+    async def collect(self) -> list[dict[str, Any]]:
+        return []
+
+    async def drain(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def run_here(setting: AuditSetting) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Audit in this process; summaries by measure, and what the workers were called for."""
+    lock = CorpusLock.acquire(setting.root / FOLDER)
+    workers = Here(setting, lock.epoch)
+    try:
+        summaries = asyncio.run(AuditRun(setting, lock, lambda: workers).execute())
+    finally:
+        lock.release()
+    return {summary.measure.name: summary for summary in summaries}, workers.calls
+
+
+def test_an_audit_measures_all_shards_and_then_has_nothing_to_do(tiny: TinyCorpus) -> None:
+    setting = AuditSetting(tiny.root, ("picture-basics",))
+    found, calls = run_here(setting)
+    num_images = tiny.ledger.tables["images"]
+    assert (found["image.contrast"].num_records, found["image.size_error"].num_short) == (num_images, 0)
+    assert [method for method, _ in calls] == ["audit"] * len(calls)
+    again, calls = run_here(setting)
+    assert (again, calls) == (found, [])
+
+
+def test_a_sampled_audit_looks_at_few_and_says_how_sure_it_is(tiny: TinyCorpus) -> None:
+    found, _ = run_here(AuditSetting(tiny.root, ("picture-basics",), sample=3))
+    contrast = found["image.contrast"]
+    assert 0 < contrast.num_records < tiny.ledger.tables["images"]
+    assert contrast.pass_low < contrast.pass_share <= contrast.pass_high
+
+
+def test_the_command_prints_what_came_out(
+    tiny: TinyCorpus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = AuditSetting(tiny.root, ("picture-basics",), limits={"image.contrast": 2.0})
+    monkeypatch.setattr(command, "Pool", lambda build, shape: Here(setting, 1))
+    assert audit_corpus(setting, PoolShape(), as_json=False) == 0
+    out = capsys.readouterr().out
+    assert "image.contrast" in out
+    assert ">= 2" in out
+    assert "0.0%" in out
+    assert audit_corpus(setting, PoolShape(), as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[0]["num_short"] == tiny.ledger.tables["images"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"names": ("nothing",)}, "audit 'nothing' is not installed; there are"),
+        ({"options": {"picture-basics": {"speed": 3}}}, "audit picture-basics: option speed"),
+        ({"names": ("picture-basics",), "limits": {"image.beauty": 1.0}}, "image.beauty: no measure of these audits"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    tiny: TinyCorpus, setting: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message):
+        audit_corpus(AuditSetting(tiny.root, **setting), PoolShape(), as_json=False)
+    assert not (tiny.root / FOLDER).exists()
+
+
+def test_options_and_limits_are_read_from_words() -> None:
+    assert parse_options(["a.b=2", "a.c=text", 'd.e=["x"]']) == {"a": {"b": 2, "c": "text"}, "d": {"e": ["x"]}}
+    assert parse_limits(["image.contrast=0.5"]) == {"image.contrast": 0.5}
+    with pytest.raises(ManifestError, match=r"write audit\.option=value"):
+        parse_options(["a=2"])
+    with pytest.raises(ManifestError, match="write measure=number"):
+        parse_limits(["image.contrast=high"])
+
+
+def test_no_names_mean_all_default_audits() -> None:
+    assert "picture-basics" in [audit.plugin.name for audit in choose_audits((), {})]
