@@ -39,6 +39,9 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _STAGE_WORDS = rf"(?:\w{{2,15}} )?(?i:{'|'.join(STAGE_VERBS)})[^*_()\[\]]{{0,60}}"
 _STAGE = re.compile(rf"\*{_STAGE_WORDS}\*|(?<!\w)_{_STAGE_WORDS}_(?!\w)|\({_STAGE_WORDS}\)|\[[^\[\]]{{0,200}}\]")
 
+_ASIDE = re.compile(r"[（(](?:笑|微笑|苦笑|泣|拍手|ため息|叹|哭)[^（）()]{0,20}[）)]")
+"""Stage directions of Japanese and Chinese."""
+
 _EMAIL = re.compile(r"(?<![\w.])([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63}){1,5})")
 _URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([\w.-]{1,200})[^\s\"'<>)]*", re.IGNORECASE)
 _DOMAIN = re.compile(r"(?<![\w.@])((?:[a-z0-9-]{1,63}\.){1,4}(?:com|org|net|io|edu|gov|co|ai|app|dev|tv))\b(?:/\S*)?")
@@ -59,7 +62,8 @@ def spoken_form(text: str, language: str = "en") -> str:
 
     English: what is left consists of letters, apostrophes in words, ``. , ? ! ; : -`` and single spaces; the empty
     text where nothing is left to say. Other languages keep their words, digits and punctuation: only markup,
-    links, stage directions, emoji and superfluous space go. A spoken form is its own spoken form.
+    links, stage directions, emoji and superfluous space go. Their numbers are left to what reads the text into
+    phonemes, which knows the counters and readings that a number takes in its sentence. A spoken form is its own.
 
     Args:
         language: BCP 47 tag; everything that begins with ``en`` is English.
@@ -86,10 +90,10 @@ def _speak_english(text: str) -> str:
 
 def _strip_markup_only(text: str) -> str:
     text = _drop_markup(unicodedata.normalize("NFC", text))
-    text = _URL.sub(" ", _EMAIL.sub(" ", text))
+    text = _URL.sub(" ", _EMAIL.sub(" ", _ASIDE.sub(" ", text)))
     text = re.sub(r"(?<!\w)[#@](?=\w)|[*_`~|<>\\^]", " ", text)
     kept = (sign if unicodedata.category(sign)[0] in "LMNPZ" or sign in "+=%°$€£¥₹" else " " for sign in text)
-    return re.sub(r"\s+([,.!?;:])", r"\1", " ".join("".join(kept).split()))
+    return re.sub(r"\s+([,.!?;:、。，！？；：])", r"\1", " ".join("".join(kept).split()))
 
 
 def _normalise(text: str) -> str:

@@ -5,30 +5,35 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from pipeline.values.records import Modality, Part, Slot, Turn, TurnLayout
+from pipeline.values.languages import ENGLISH, LANGUAGES, count_words, is_unspaced, split_words
+from pipeline.values.records import Modality, Part, Role, Slot, Turn, TurnLayout
 from pipeline.values.spoken import is_speakable, spoken_form
 from pipeline.work.asking import InvalidAnswer
+from pipeline.work.language_check import check_language
 
 MAX_CHARACTERS = {Modality.TEXT: 160, Modality.SPEECH: 160, Modality.IMAGE: 180, Modality.MUSIC: 160}
-"""Longest field of a small model's answer; longer ones drift. A dialogue written whole may have twice as much."""
+"""Longest field of a small model's answer; longer ones drift. A dialogue written whole may have twice as much, and a
+language that says more in a character has less (``Language.length``)."""
 
 MIN_WORDS = {Modality.TEXT: 2, Modality.SPEECH: 2, Modality.IMAGE: 5, Modality.MUSIC: 4}
 
 MAX_OVERLAP = 0.25
 """Share of a field's 4-grams that may already stand in the dialogue or in the examples shown."""
 
+GRAM_SIGNS = 10
+"""Ideographs or kana that make a gram where no spaces stand between words: what four English words take, 20 characters,
+at half the length. Eight would be no more than the ending by which Japanese politely asks for something."""
+
 _MARKUP = re.compile(r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_BANNED = re.compile(r"\b(videos?|charts?|diagrams?|spreadsheets?|as an ai|language model)\b", re.IGNORECASE)
-_SERVES = re.compile(r"\b(can|may|could) i (help|assist) you|how (can|may) i (help|assist)", re.IGNORECASE)
-_SENTENCE_ENDS = ".?!\"'”’"
-_SENTENCE_END = re.compile(r"[.?!][\"'”’]?(?=\s)")
+_SENTENCE_ENDS = ".?!\"'”’。？！」』）"
+_SENTENCE_END = re.compile(r"[.?!][\"'”’]?(?=\s)|[。？！][」』”’）]?")
 
 NEAR_LIMIT = 8
 """A text that comes this close to its limit, in characters, without an end mark was cut by the schema."""
-
-_LABEL = re.compile(r"^\s*(user|assistant|text|speech|image|music|ai)\s*:", re.IGNORECASE)
 
 
 def field_names(layout: TurnLayout) -> list[str]:
@@ -40,10 +45,20 @@ def field_names(layout: TurnLayout) -> list[str]:
     return names
 
 
-def turn_schema(layout: TurnLayout, slack: int = 1) -> dict[str, Any]:
+def language_of(kind: Modality, language: str) -> str:
+    """Return the language of a part's words: renderers of images and music read English, whatever the corpus's."""
+    return language if kind in (Modality.TEXT, Modality.SPEECH) else ENGLISH
+
+
+def limit_of(kind: Modality, language: str, slack: int = 1) -> int:
+    """Longest field of a modality in a corpus of a language; ``slack`` times as long where answers are."""
+    return int(MAX_CHARACTERS[kind] * slack * LANGUAGES[language_of(kind, language)].length)
+
+
+def turn_schema(layout: TurnLayout, slack: int = 1, language: str = ENGLISH) -> dict[str, Any]:
     """JSON schema of one turn: every field a string of bounded length, none left out."""
     names = field_names(layout)
-    sizes = {name: MAX_CHARACTERS[kind] * slack for name, kind in zip(names, layout.kinds, strict=True)}
+    sizes = {name: limit_of(kind, language, slack) for name, kind in zip(names, layout.kinds, strict=True)}
     return {
         "type": "object",
         "properties": {name: {"type": "string", "maxLength": size} for name, size in sizes.items()},
@@ -52,12 +67,13 @@ def turn_schema(layout: TurnLayout, slack: int = 1) -> dict[str, Any]:
     }
 
 
-def dialogue_schema(slot: Slot) -> dict[str, Any]:
+def dialogue_schema(slot: Slot, language: str = ENGLISH) -> dict[str, Any]:
     """JSON schema of a whole dialogue: one property a turn, so that no turn can be missing or misplaced."""
     names = [turn_name(index, layout) for index, layout in enumerate(slot.turns)]
+    schemas = [turn_schema(layout, slack=2, language=language) for layout in slot.turns]
     return {
         "type": "object",
-        "properties": {n: turn_schema(layout, slack=2) for n, layout in zip(names, slot.turns, strict=True)},
+        "properties": dict(zip(names, schemas, strict=True)),
         "required": names,
         "additionalProperties": False,
     }
@@ -94,7 +110,7 @@ def parse_object(text: str) -> dict[str, Any]:
     return value
 
 
-def parse_turn(value: Any, layout: TurnLayout, slack: int = 1) -> Turn:
+def parse_turn(value: Any, layout: TurnLayout, slack: int = 1, language: str = ENGLISH) -> Turn:
     """Check one turn's fields against its layout and the rules for words.
 
     Raises:
@@ -104,7 +120,8 @@ def parse_turn(value: Any, layout: TurnLayout, slack: int = 1) -> Turn:
     if not isinstance(value, dict) or set(value) != set(names):
         raise InvalidAnswer(f"the {layout.role}'s turn must have exactly the fields {', '.join(names)}")
     parts = tuple(
-        _parse_part(name, layout, kind, value[name], slack) for name, kind in zip(names, layout.kinds, strict=True)
+        _parse_part(name, layout.role, value[name], Rules(kind, language, slack))
+        for name, kind in zip(names, layout.kinds, strict=True)
     )
     texts = [part.text.casefold() for part in parts]
     if len(set(texts)) != len(texts):
@@ -137,12 +154,26 @@ def check_overlap(name: str, text: str, earlier: Iterable[str]) -> None:
 
 
 def four_grams(text: str) -> list[tuple[str, ...]]:
-    """All runs of four words, without case or punctuation."""
-    words = re.findall(r"\w+", text.casefold())
-    return [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+    """All runs of four words, or of :data:`GRAM_SIGNS` signs where most stand unspaced, without case or punctuation."""
+    words = split_words(text)
+    length = GRAM_SIGNS if is_unspaced(text) else 4
+    return [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
 
 
-def plain_text(name: str, value: Any, max_characters: int, min_words: int) -> str:
+@cache
+def _refused(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """What no field holds, in its own language or in English, with what it is called."""
+    spoken = [LANGUAGES[tag] for tag in dict.fromkeys((ENGLISH, language))]
+    banned = "|".join(item.banned for item in spoken)
+    labels = "|".join(item.labels for item in spoken)
+    return (
+        (_MARKUP, "markup"),
+        (re.compile(banned, re.IGNORECASE), "a banned subject"),
+        (re.compile(rf"^\s*({labels})\s*[:：]", re.IGNORECASE), "a label before the words"),
+    )
+
+
+def plain_text(name: str, value: Any, max_characters: int, min_words: int, language: str = ENGLISH) -> str:
     """Check a string field; return it with its white space folded.
 
     Raises:
@@ -153,9 +184,10 @@ def plain_text(name: str, value: Any, max_characters: int, min_words: int) -> st
     text = " ".join(value.split())
     if len(text) > max_characters:
         raise InvalidAnswer(f"the field {name} has {len(text)} characters, at most {max_characters} are allowed")
-    if len(text.split()) < min_words:
-        raise InvalidAnswer(f"the field {name} has fewer than {min_words} words")
-    for pattern, what in ((_MARKUP, "markup"), (_BANNED, "a banned subject"), (_LABEL, "a label before the words")):
+    if count_words(text) < min_words:
+        of_signs = ", of two characters each" if is_unspaced(text) else ""
+        raise InvalidAnswer(f"the field {name} has fewer than {min_words} words{of_signs}")
+    for pattern, what in _refused(language):
         if found := pattern.search(text):
             raise InvalidAnswer(f"the field {name} holds {what}: {found.group(0)!r}")
     return text
@@ -171,24 +203,35 @@ def whole_sentences(name: str, text: str, max_characters: int, min_words: int) -
         return text
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     whole = text[: ends[-1]].rstrip() if ends else ""
-    if len(whole.split()) < min_words:
+    if count_words(whole) < min_words:
         raise InvalidAnswer(f"the field {name} was cut off at {max_characters} characters")
     return whole
 
 
-def _parse_part(name: str, layout: TurnLayout, kind: Modality, value: Any, slack: int) -> Part:
-    limit, min_words = MAX_CHARACTERS[kind] * slack, MIN_WORDS[kind]
-    text = plain_text(name, value, limit, min_words)
+@dataclass(frozen=True)
+class Rules:
+    """What a part's words are held against: its modality, the corpus's language, and how long answers may be."""
+
+    kind: Modality
+    language: str
+    slack: int
+
+
+def _parse_part(name: str, role: Role, value: Any, rules: Rules) -> Part:
+    kind, language = rules.kind, language_of(rules.kind, rules.language)
+    limit, min_words = limit_of(kind, rules.language, rules.slack), MIN_WORDS[kind]
+    text = plain_text(name, value, limit, min_words, language)
+    check_language(name, text, LANGUAGES[language])
     if kind in (Modality.IMAGE, Modality.MUSIC):
         return Part(kind=kind, text=text)
     text = whole_sentences(name, text, limit, min_words)
-    if layout.role == "user" and (found := _SERVES.search(text)):
+    if role == "user" and (found := re.search(LANGUAGES[language].serves, text, re.IGNORECASE)):
         raise InvalidAnswer(f"the user speaks as the assistant would: {found.group(0)!r}")
     if kind is Modality.TEXT:
         return Part(kind=kind, text=text)
     if not is_speakable(text):
         raise InvalidAnswer("the field speech holds nothing that can be spoken")
-    return Part(kind=kind, text=text, spoken=spoken_form(text))
+    return Part(kind=kind, text=text, spoken=spoken_form(text, language))
 
 
 def texts_of(turns: Sequence[Turn]) -> list[str]:

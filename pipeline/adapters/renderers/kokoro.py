@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.phonemes import chinese, japanese
 from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.speech import SpeechOptions, SpeechRenderer, estimate_duration
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions, RenderFailure, Voice
@@ -31,8 +32,11 @@ ESPEAK_LANGUAGES: Mapping[str, str] = {
     "it": "it",
     "pt-BR": "pt-br",
 }
-"""BCP 47 tag of a voice to espeak-ng's name. Japanese and Chinese are missing on purpose: the model was trained on
-phonemes of other tools there, and espeak-ng reads an ideograph as the words "Chinese letter"."""
+"""BCP 47 tag of a voice to espeak-ng's name."""
+
+OWN_READERS: Mapping[str, Mapping[str, str]] = {"ja": japanese.PACKAGES, "zh": chinese.PACKAGES}
+"""Base of a tag to the packages, by module, of a reader other than espeak-ng, which reads an ideograph as the words
+"Chinese letter": the model was trained on phonemes of other tools there."""
 
 REAL_TIME_FACTOR = 0.8
 """Seconds of work a second of speech, one thread of a shared two-core cloud machine without a GPU."""
@@ -47,6 +51,7 @@ class KokoroEngine:
     def __init__(self, kokoro: Kokoro, errors: tuple[type[Exception], ...]) -> None:
         self._kokoro = kokoro
         self._backends: dict[str, EspeakBackend] = {}
+        self._readers: dict[str, Callable[[str], str]] = {}
         self.errors = errors
 
     def refuse(self, voice: Voice) -> RenderFailure | None:
@@ -56,24 +61,19 @@ class KokoroEngine:
             return RenderFailure(
                 code="unknown_voice", message=f"voice {voice.name!r}: kokoro has no speaker {voice.speaker!r}: {known}"
             )
-        if _espeak_language(voice) is None:
-            return RenderFailure(
-                code="unsupported_language",
-                message=f"voice {voice.name!r} speaks {', '.join(voice.languages)}; kokoro has phonemes here for "
-                f"{', '.join(ESPEAK_LANGUAGES)}",
-            )
-        return None
+        problem = refuse_language(voice)
+        return None if problem is None else RenderFailure(code="unsupported_language", message=problem)
 
     def start(self, brief: Brief, voice: Voice) -> Callable[[str], Samples]:
         """Return a function that speaks one chunk with this voice and pace."""
         import numpy as np
 
-        backend = self._backend(_espeak_language(voice) or "en-us")
+        read = self._reader(_find_language(voice) or "en-US")
         style = np.asarray(self._kokoro.get_voice_style(voice.speaker), dtype=np.float32)
         vocabulary = self._kokoro.tokenizer.vocab
 
         def speak(text: str) -> Samples:
-            phonemes = "".join(sign for sign in backend.phonemize([text])[0] if sign in vocabulary).strip()
+            phonemes = "".join(sign for sign in read(text) if sign in vocabulary).strip()
             if not any(sign.isalpha() for sign in phonemes):
                 return np.zeros(0, dtype=np.float32)
             samples, _ = self._kokoro.create(phonemes, style, speed=brief.rate, is_phonemes=True, trim=False)
@@ -83,7 +83,28 @@ class KokoroEngine:
 
     def provenance(self) -> Mapping[str, str]:
         """The libraries that read the text and run the model."""
-        return describe_software("kokoro-onnx", "onnxruntime", "phonemizer", "espeakng-loader")
+        others = [package for packages in OWN_READERS.values() for package in packages.values()]
+        return describe_software("kokoro-onnx", "onnxruntime", "phonemizer", "espeakng-loader", *others)
+
+    def _reader(self, tag: str) -> Callable[[str], str]:
+        """What reads a language into phonemes, kept.
+
+        Raises:
+            RenderError: its packages are not installed.
+        """
+        if tag not in self._readers:
+            self._readers[tag] = self._make_reader(tag)
+        return self._readers[tag]
+
+    def _make_reader(self, tag: str) -> Callable[[str], str]:
+        if tag in ESPEAK_LANGUAGES:
+            backend = self._backend(ESPEAK_LANGUAGES[tag])
+            return lambda text: str(backend.phonemize([text])[0])
+        if problem := _find_missing(tag):
+            raise RenderError(f"kokoro: {problem}")
+        if tag == "ja":
+            return japanese.JapaneseReader()
+        return chinese.ChineseReader(read_latin=self._reader("en-US"))
 
     def _backend(self, language: str) -> EspeakBackend:
         """One phonemizer a language, kept: making one copies espeak-ng's library into a temporary folder."""
@@ -132,11 +153,19 @@ class KokoroPlugin:
         """Apache-2.0 allows it, and the GPL does not reach what a program puts out."""
         return True
 
+    def refuse_voice(self, options: SpeechOptions, voice: Voice) -> str | None:
+        """Refuse languages without phonemes."""
+        return refuse_language(voice)
+
     def missing(self) -> str | None:
         """Name the Python package that is not installed, or None."""
         if importlib.util.find_spec("kokoro_onnx") is None:
             return "the package kokoro-onnx is not installed; get it with: pip install kokoro-onnx"
         return None
+
+    def missing_for(self, options: SpeechOptions, language: str) -> str | None:
+        """Name the packages that read this language and are not installed, or None."""
+        return _find_missing(language)
 
     def estimate(self, options: SpeechOptions, brief: Brief) -> Seconds:
         """Expected duration times the real-time factor of one thread."""
@@ -169,9 +198,29 @@ class KokoroPlugin:
         return SpeechRenderer(KokoroEngine(kokoro, errors), options)
 
 
-def _espeak_language(voice: Voice) -> str | None:
-    """Return espeak-ng's name of the first of the voice's languages that it has phonemes for."""
-    return next((ESPEAK_LANGUAGES[tag] for tag in voice.languages if tag in ESPEAK_LANGUAGES), None)
+def refuse_language(voice: Voice) -> str | None:
+    """Say that a voice speaks no language that there are phonemes for, or None."""
+    if _find_language(voice) is not None:
+        return None
+    known = ", ".join((*ESPEAK_LANGUAGES, *OWN_READERS))
+    return f"voice {voice.name!r} speaks {', '.join(voice.languages)}; kokoro has phonemes here for {known}"
+
+
+def _find_language(voice: Voice) -> str | None:
+    """Return the first of the voice's languages that there are phonemes for, as the tables above call it."""
+    for tag in voice.languages:
+        base = tag.partition("-")[0]
+        if tag in ESPEAK_LANGUAGES or base in OWN_READERS:
+            return tag if tag in ESPEAK_LANGUAGES else base
+    return None
+
+
+def _find_missing(language: str) -> str | None:
+    packages = OWN_READERS.get(language, {})
+    absent = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
+    if not absent:
+        return None
+    return f"to read {language}, {', '.join(absent)} must be installed: pip install 'anyinstruct[languages]'"
 
 
 PLUGIN = KokoroPlugin()
