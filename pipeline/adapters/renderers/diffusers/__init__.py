@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -58,7 +58,9 @@ class LoraChoice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    file: str = Field(pattern=r"^[^/*?\[\]]+\.safetensors$")
+    file: str = Field(
+        pattern=r"^[^/*?\[\]]+\.safetensors$", description="the name of a .safetensors file, without a folder"
+    )
     revision: str | None = Field(default=None, min_length=1)
     weight: float = Field(default=1.0, ge=-4.0, le=4.0)
     licence: str = Field(min_length=1)
@@ -97,13 +99,16 @@ class DiffusersOptions(WeightOptions):
         max_sequence_length: Tokens that a T5, Gemma or Qwen encoder reads; CLIP always reads 77.
         on_long_prompt: A text beyond what any encoder reads is cut by the model. ``say`` keeps the picture and notes
             the words that were dropped; ``fail`` fails the brief as ``long_prompt``.
+        edit_strength: How much of its noise a picture that changes another begins with: 1 keeps nothing of the other,
+            0.3 little more than its details change. Of the steps only this share is run. It changes those pictures
+            alone. Models without image-to-image make them from their words, and say so in the notes.
         extension: ``png`` is exact and the largest.
         quality: Of WebP and JPEG.
     """
 
     known_licences: ClassVar[Mapping[str, Licence]] = {name: known.licence for name, known in MODELS.items()}
 
-    variant: str | None = Field(default=None, pattern=r"^\w+$")
+    variant: str | None = Field(default=None, pattern=r"^\w+$", description="one word such as fp16")
     steps: int | None = Field(default=None, ge=1, le=1000)
     guidance: float | None = Field(default=None, ge=0.0, le=50.0)
     true_guidance: float | None = Field(default=None, ge=0.0, le=50.0)
@@ -114,6 +119,7 @@ class DiffusersOptions(WeightOptions):
     compile: bool = False
     max_sequence_length: int | None = Field(default=None, ge=8, le=4096)
     on_long_prompt: Literal["say", "fail"] = "say"
+    edit_strength: float = Field(default=0.6, gt=0.0, le=1.0, json_schema_extra={"changes_output": False})
     extension: ImageExtension = "webp"
     quality: int = Field(default=90, ge=1, le=100)
 
@@ -174,6 +180,10 @@ class DiffusersPlugin:
             passes = 2
         denoiser = (options.steps or known.steps) * passes * known.teraflops * pixels / known.side**2
         return (denoiser + DECODER_TERAFLOPS * pixels / 1e6) / ACHIEVED_TERAFLOPS
+
+    def describe_edits(self, options: DiffusersOptions) -> Mapping[str, Any]:
+        """How far a changed picture may leave the one that it starts from."""
+        return {"edit_strength": options.edit_strength}
 
     def load(self, options: DiffusersOptions, models: ModelFiles) -> Renderer:
         """Fetch what the hub's cache lacks, load the weights and put them on the device.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
-import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.adapters.hushing import hush
 from pipeline.adapters.weights import (
     Weights,
     as_out_of_memory,
@@ -146,41 +146,12 @@ def weight_patterns(part: str, variant: str | None) -> list[str]:
     return [f"{part}/{name}" for name in names]
 
 
-@contextmanager
-def hushed() -> Iterator[list[str]]:
-    """Collect what diffusers and transformers would print; their loggers and bars are put back as they were.
+def hushed() -> AbstractContextManager[list[str]]:
+    """Collect what diffusers and transformers would print.
 
     Both talk of what is handled here (a text that is cut, a picture that is withheld), at every batch.
     """
-    import diffusers.utils.logging as of_diffusers
-    import transformers.utils.logging as of_transformers
-
-    heard: list[str] = []
-    with ExitStack() as stack:
-        for library in (of_diffusers, of_transformers):
-            if library.is_progress_bar_enabled():
-                library.disable_progress_bar()
-                stack.callback(library.enable_progress_bar)
-        for name in LIBRARIES:
-            logger = logging.getLogger(name)
-            stack.callback(_restore, logger, logger.handlers, logger.level, logger.propagate)
-            logger.handlers, logger.propagate = [_Collector(heard)], False
-            logger.setLevel(logging.WARNING)
-        yield heard
-
-
-class _Collector(logging.Handler):
-    def __init__(self, heard: list[str]) -> None:
-        super().__init__()
-        self._heard = heard
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._heard.append(record.getMessage())
-
-
-def _restore(logger: logging.Logger, handlers: list[logging.Handler], level: int, propagate: bool) -> None:
-    logger.handlers, logger.propagate = handlers, propagate
-    logger.setLevel(level)
+    return hush(*LIBRARIES)
 
 
 def _read(weights: Weights, options: DiffusersOptions, dtype: Any, heard: list[str]) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.images import encode_picture, is_blank
+from pipeline.adapters.renderers.diffusers.editing import Editor, make_editor, open_source
 from pipeline.adapters.renderers.diffusers.loading import LoadedPipeline, first_line, hushed
 from pipeline.adapters.renderers.diffusers.prompts import PromptReader, Reading
+from pipeline.adapters.renderers.diffusers.settings import fit_settings
 from pipeline.adapters.weights import as_out_of_memory, describe, item_generator
 from pipeline.contracts.render import Brief, Finish, ImageFacts, Outcome, Render, RenderFailure
 from pipeline.values.errors import RenderError
@@ -18,6 +20,8 @@ from pipeline.values.records import Modality
 from pipeline.values.units import Pixels
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from pipeline.adapters.images import Picture
     from pipeline.adapters.renderers.diffusers import DiffusersOptions
 
@@ -25,6 +29,26 @@ MIN_SIDE: Pixels = 16
 MAX_SIDE: Pixels = 4_096
 
 Size = tuple[Pixels | None, Pixels | None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A brief that can be rendered.
+
+    Attributes:
+        place: Among the briefs that were given.
+        source: The picture to start from; None for a new one.
+    """
+
+    place: int
+    brief: Brief
+    reading: Reading
+    source: Image | None
+
+    @property
+    def bucket(self) -> tuple[Size, bool]:
+        """What shares a call of the pipeline: new pictures of one size, or changed ones."""
+        return (self.brief.width, self.brief.height), self.source is not None
 
 
 @dataclass(frozen=True)
@@ -43,7 +67,7 @@ class Made:
 
 
 class DiffusersRenderer:
-    """Renders image briefs, those of one size in one call."""
+    """Renders image briefs, those of one size in one call; pictures that start from others in calls of their own."""
 
     def __init__(self, loaded: LoadedPipeline, options: DiffusersOptions) -> None:
         """Fit the options to the pipeline; raises RenderError where it takes one of them not."""
@@ -62,21 +86,26 @@ class DiffusersRenderer:
             RenderError: the pipeline failed for a reason that lies in no brief.
         """
         outcomes: dict[int, Outcome | Finish] = {}
-        by_size: dict[Size, list[tuple[int, Brief, Reading]]] = {}
+        buckets: dict[tuple[Size, bool], list[Item]] = {}
         for place, brief in enumerate(briefs):
-            reading = self._read(brief)
-            if isinstance(reading, RenderFailure):
-                outcomes[place] = reading
+            item = self._read(place, brief)
+            if isinstance(item, RenderFailure):
+                outcomes[place] = item
             else:
-                by_size.setdefault((brief.width, brief.height), []).append((place, brief, reading))
-        for size, group in by_size.items():
-            made = self._make([brief for _, brief, _ in group], [reading for _, _, reading in group], size)
-            for number, (place, brief, reading) in enumerate(group):
+                buckets.setdefault(item.bucket, []).append(item)
+        for items in buckets.values():
+            made = self._make(items)
+            for number, item in enumerate(items):
                 if isinstance(made, str):
-                    outcomes[place] = _bad_brief(brief, made)
+                    outcomes[item.place] = _bad_brief(item.brief, made)
                 else:
-                    outcomes[place] = self._finish(brief, reading, made, number)
+                    outcomes[item.place] = self._finish(item, made, number)
         return [outcomes[place] for place in range(len(briefs))]
+
+    @cached_property
+    def _editor(self) -> Editor | str:
+        """What changes pictures, or why this model cannot."""
+        return make_editor(self._loaded.pipe, self._options)
 
     def provenance(self) -> Mapping[str, str]:
         """Weights, LoRAs, pipeline and scheduler, libraries, dtype and device."""
@@ -92,8 +121,8 @@ class DiffusersRenderer:
             **loras,
         }
 
-    def _read(self, brief: Brief) -> Reading | RenderFailure:
-        """Check a brief and count its words, or say why it cannot be rendered."""
+    def _read(self, place: int, brief: Brief) -> Item | RenderFailure:
+        """Check a brief, count its words and open its source, or say why it cannot be rendered."""
         if brief.modality is not Modality.IMAGE:
             return _bad_brief(brief, f"modality is {brief.modality}, must be {Modality.IMAGE}")
         for name, side in (("width", brief.width), ("height", brief.height)):
@@ -112,22 +141,40 @@ class DiffusersRenderer:
                 message=f"brief {brief.id}: {reading.tokens} tokens, the model reads {reading.limit}; it would drop "
                 f"{reading.notes()['dropped_text']!r}",
             )
-        return reading
+        if brief.source is None or isinstance(self._editor, str):
+            return Item(place, brief, reading, None)
+        try:
+            return Item(place, brief, reading, open_source(brief, brief.source))
+        except ValueError as exc:
+            return RenderFailure(code="bad_source", message=f"brief {brief.id}: {brief.source.asset}: {exc}")
 
-    def _make(self, briefs: Sequence[Brief], readings: Sequence[Reading], size: Size) -> Made | str:
-        """Render briefs of one size; where the pipeline refuses what it is asked for, return its reason."""
-        pipe, device = self._loaded.pipe, self._loaded.device
-        settings = dict(self._settings)
+    def _call(self, items: Sequence[Item]) -> tuple[Any, dict[str, Any]]:
+        """Return the pipeline for the items of a bucket, and all that it is called with but texts and generators."""
+        (width, height), is_edit = items[0].bucket
+        if is_edit and isinstance(self._editor, Editor):
+            editor = self._editor
+            settings = {**editor.settings, "image": [item.source for item in items]}
+            if editor.takes_size:
+                settings |= {"width": width, "height": height}
+            pipe = editor.pipe
+        else:
+            pipe, settings = self._loaded.pipe, {**self._settings, "width": width, "height": height}
         if "negative_prompt" in settings:
-            settings["negative_prompt"] = [settings["negative_prompt"]] * len(briefs)
-        texts = [reading.text for reading in readings]
+            settings["negative_prompt"] = [settings["negative_prompt"]] * len(items)
+        return pipe, settings
+
+    def _make(self, items: Sequence[Item]) -> Made | str:
+        """Render the items of a bucket; where the pipeline refuses what it is asked for, return its reason."""
+        device, (size, _) = self._loaded.device, items[0].bucket
+        pipe, settings = self._call(items)
+        texts = [item.reading.text for item in items]
         # Of the processor, so that the noise does not depend on which device makes the picture.
-        generators = [item_generator("cpu", brief.seed) for brief in briefs]
+        generators = [item_generator("cpu", item.brief.seed) for item in items]
         before = _global_state(device)
-        what = f"{len(briefs)} pictures of {size[0] or 'default'} x {size[1] or 'default'} pixels"
+        what = f"{len(items)} pictures of {size[0] or 'default'} x {size[1] or 'default'} pixels"
         try:
             with hushed(), as_out_of_memory(what):
-                made = _collect(pipe(texts, width=size[0], height=size[1], generator=generators, **settings))
+                made = _collect(pipe(texts, generator=generators, **settings))
         except ValueError as exc:
             # A pipeline checks what it is given before it works: the size, since texts and options were checked.
             return f"{type(pipe).__name__} refuses it: {first_line(exc)}"
@@ -140,8 +187,11 @@ class DiffusersRenderer:
             )
         return made
 
-    def _finish(self, brief: Brief, reading: Reading, made: Made, number: int) -> Outcome | Finish:
+    def _finish(self, item: Item, made: Made, number: int) -> Outcome | Finish:
         """Judge what is known at once; the rest looks at pixels."""
+        brief, notes = item.brief, item.reading.notes()
+        if brief.source is not None:
+            notes |= self._editor.notes() if isinstance(self._editor, Editor) else {"not_edited": self._editor}
         if made.unsafe[number]:
             return RenderFailure(
                 code="unsafe", message=f"brief {brief.id}: the model's own safety checker withheld the picture"
@@ -151,11 +201,12 @@ class DiffusersRenderer:
                 code="nan",
                 message=f"brief {brief.id}: the picture holds NaN; in float16 state dtype: bfloat16 or float32",
             )
-        return bind(finish_picture, brief, made.pictures[number], self._options, reading.notes())
+        is_edit = item.source is not None
+        return bind(finish_picture, brief, made.pictures[number], self._options, notes, is_edit)
 
 
 def finish_picture(
-    brief: Brief, picture: Picture, options: DiffusersOptions, notes: Mapping[str, Any]
+    brief: Brief, picture: Picture, options: DiffusersOptions, notes: Mapping[str, Any], is_edit: bool = False
 ) -> Render | RenderFailure:
     """Gate and encode a picture of (height, width, 3)."""
     height, width = picture.shape[:2]
@@ -169,38 +220,7 @@ def finish_picture(
         return RenderFailure(code="blank", message=f"brief {brief.id}: the picture has one colour all over")
     data = encode_picture(picture, options.extension, options.quality)
     facts = ImageFacts(width=width, height=height)
-    return Render(data=data, extension=options.extension, facts=facts, notes=notes)
-
-
-def fit_settings(pipe: Any, options: DiffusersOptions) -> dict[str, Any]:
-    """Return what is passed to a pipeline's every call.
-
-    Raises:
-        RenderError: an option was stated that the pipeline does not take.
-    """
-    taken = inspect.signature(pipe.__call__).parameters
-    known = options.known
-    stated: dict[str, tuple[str, Any]] = {
-        "steps": ("num_inference_steps", options.steps),
-        "guidance": ("guidance_scale", options.guidance),
-        "true_guidance": ("true_cfg_scale", options.true_guidance),
-        "negative_prompt": ("negative_prompt", options.negative_prompt),
-        "max_sequence_length": ("max_sequence_length", options.max_sequence_length),
-    }
-    for option, (name, value) in stated.items():
-        if value is not None and name not in taken:
-            raise RenderError(f"option {option}: {type(pipe).__name__} takes none; leave it out")
-    settings: dict[str, Any] = {}
-    if known is not None:
-        settings = {"num_inference_steps": known.steps}
-        settings |= {"guidance_scale": known.guidance} if known.guidance is not None else {}
-        settings |= {"max_sequence_length": known.sequence} if known.sequence is not None else {}
-    settings |= {name: value for name, value in stated.values() if value is not None}
-    if "clean_caption" in taken:
-        settings["clean_caption"] = False  # it would be done or not by whether two further packages are installed
-    # Pixels are taken off the device as bytes. Where a pipeline has no such processor, "pt" can mean another range.
-    processor = getattr(pipe, "image_processor", None)
-    return {**settings, "output_type": "np" if processor is None else "pt"}
+    return Render(data=data, extension=options.extension, facts=facts, notes=notes, is_edit=is_edit)
 
 
 def _collect(result: Any) -> Made:

@@ -1,15 +1,13 @@
-"""From SVG to the bytes of a picture: rasterising, the look of the art style, encoding."""
+"""From SVG to a picture: rasterising, and the look of the art style."""
 
 from __future__ import annotations
 
 import io
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Format = Literal["png", "webp"]
 
 
 def rasterise(svg: str, width: int, height: int) -> Image.Image:
@@ -78,13 +76,3 @@ def _vignette(image: Image.Image, border: int, colour: str) -> Image.Image:
     return Image.composite(
         image, Image.new("RGB", image.size, colour), mask.filter(ImageFilter.GaussianBlur(edge * 0.6))
     )
-
-
-def encode(image: Image.Image, form: Format, quality: int) -> bytes:
-    """Encode as PNG, or as WebP of a quality from 1 to 100; stable bytes for equal pixels."""
-    buffer = io.BytesIO()
-    if form == "webp":
-        image.save(buffer, format="WEBP", quality=quality, method=4)
-    else:
-        image.save(buffer, format="PNG", compress_level=6)
-    return buffer.getvalue()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.images import encode_image
 from pipeline.adapters.provenance import describe_software
-from pipeline.adapters.renderers.storyboard.draw import encode, rasterise, stylise
+from pipeline.adapters.renderers.storyboard.draw import rasterise, stylise
 from pipeline.adapters.renderers.storyboard.finding import Finder
 from pipeline.adapters.renderers.storyboard.icons import IconSet
 from pipeline.adapters.renderers.storyboard.parse import read_description
 from pipeline.adapters.renderers.storyboard.scene import compose
+from pipeline.adapters.renderers.storyboard.subjects import keep_setting
 from pipeline.adapters.renderers.storyboard.vocabulary import load_vocabulary
 from pipeline.contracts.render import Brief, ImageFacts, ModelFiles, Render, RenderFailure
 from pipeline.values.ids import derive_random
@@ -57,17 +59,22 @@ class StoryboardRenderer:
         if refusal is not None:
             return refusal
         reading = read_description(brief.text, self._vocabulary, self._finder)
+        seed = brief.seed
+        if brief.source is not None:
+            # The same scene again: what was drawn by chance is drawn as it was, and what is left unsaid stays.
+            seed = brief.source.seed
+            keep_setting(reading, read_description(brief.source.text, self._vocabulary, self._finder))
         named = [subject.word for subject in reading.subjects]
-        scene = compose(reading, self._vocabulary, self._icons, brief.seed, width / height)
+        scene = compose(reading, self._vocabulary, self._icons, seed, width / height)
         try:
             image = rasterise(scene.svg, width, height)
         except ValueError as exc:
             return RenderFailure(
                 code="unpaintable", message=f"brief {brief.id}: the composed picture is refused: {exc}"
             )
-        image = stylise(image, reading.style, derive_random(brief.seed, "storyboard", "paper"))
+        image = stylise(image, reading.style, derive_random(seed, "storyboard", "paper"))
         return Render(
-            data=encode(image, self._options.format, self._options.quality),
+            data=encode_image(image, self._options.format, self._options.quality),
             extension=self._options.format,
             facts=ImageFacts(width=width, height=height),
             notes={
@@ -78,6 +85,7 @@ class StoryboardRenderer:
                 "style": reading.style,
                 "pictures": [picture.removeprefix("~") for picture in scene.pictures],
             },
+            is_edit=brief.source is not None,
         )
 
 

@@ -66,6 +66,15 @@ class Reading:
     background: str | None = None
 
 
+def keep_setting(reading: Reading, former: Reading) -> None:
+    """Fill in what the description of a changed picture says nothing of with what that of the former one said."""
+    reading.place = reading.place or former.place
+    reading.time = reading.time or former.time
+    reading.weather = reading.weather or former.weather
+    reading.style = reading.style or former.style
+    reading.background = reading.background or former.background
+
+
 def trim(reading: Reading) -> None:
     """Keep the first few subjects, certain ones before guesses, and mend what pointed at the others."""
     subjects = reading.subjects
