@@ -7,19 +7,18 @@ likeness does not add up along a chain.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rensa import RMinHash, RMinHashLSH
+from rensa import RMinHashLSH
 
 from pipeline.contracts.embedding import Embedder
-from pipeline.values.ids import normalise_text
 from pipeline.values.records import Topic
+from pipeline.work.growing_rows import GrowingRows
+from pipeline.work.shingles import NUM_HASHES, jaccard, shingles, sketch
 
 Vectors = npt.NDArray[np.float32]
 
@@ -33,19 +32,15 @@ hand-made rewordings and none of the 27 pairs above (0.73 at most); the closest 
 ``bench/writing_topics.txt`` have 0.50."""
 
 SHINGLE = 3
-NUM_HASHES = 128
 NUM_BANDS = 32
 """Bands of four hashes find a pair of Jaccard 0.7 with probability 1 - (1 - 0.7^4)^32 = 0.9998 (Leskovec, Rajaraman and
 Ullman, Mining of Massive Datasets, 3.4); candidates are then compared exactly."""
 
-HASH_SEED = 1
 CHUNK = 256
 """Topics that are compared at once."""
 
 BLOCK = 4096
 """Known vectors that a chunk is compared with at once: 4 MiB of cosines."""
-
-_NO_WORD = re.compile(r"[\W_]+")
 
 
 class Kind(StrEnum):
@@ -94,7 +89,7 @@ class Sieve:
         self._known: list[Topic] = []
         self._places: dict[str, int] = {}
         self._words = _Words(self._limits.jaccard)
-        self._vectors = _Rows(np.float32)
+        self._vectors = GrowingRows(np.float32)
 
     def sift(self, topics: Sequence[Topic]) -> list[Likeness | None]:
         """Let topics through in their order; None for those that are new, and known from then on."""
@@ -163,53 +158,30 @@ class _Words:
 
     def __init__(self, min_jaccard: float) -> None:
         self._index = RMinHashLSH(min_jaccard, NUM_HASHES, NUM_BANDS)
-        self._digests = _Rows(np.uint32)
+        self._digests = GrowingRows(np.uint32)
         self._texts: list[str] = []
         # The share of equal hashes is off by 4 standard deviations once in 30,000 candidates.
         self._min_share = min_jaccard - 4 * (min_jaccard * (1 - min_jaccard) / NUM_HASHES) ** 0.5
 
     def add(self, text: str) -> None:
         """Append a text."""
-        sketch = _sketch(shingles(text))
-        self._index.insert(len(self._texts), sketch)
-        self._digests.add(np.array([sketch.digest()], dtype=np.uint32))
+        made = sketch(shingles(text, SHINGLE))
+        self._index.insert(len(self._texts), made)
+        self._digests.add(np.array([made.digest()], dtype=np.uint32))
         self._texts.append(text)
 
     def closest(self, text: str) -> tuple[float, int]:
         """Return the highest Jaccard with a text that was added and that text's place; 0 where none comes near."""
-        grams = shingles(text)
-        sketch = _sketch(grams)
-        places = np.array(self._index.query(sketch), dtype=np.intp)
+        grams = shingles(text, SHINGLE)
+        made = sketch(grams)
+        places = np.array(self._index.query(made), dtype=np.intp)
         if not len(places):
             return 0.0, 0
-        shares = (self._digests.rows[places] == np.array(sketch.digest(), dtype=np.uint32)).mean(axis=1)
-        found = [(jaccard(grams, shingles(self._texts[at])), -int(at)) for at in places[shares >= self._min_share]]
+        shares = (self._digests.rows[places] == np.array(made.digest(), dtype=np.uint32)).mean(axis=1)
+        near = places[shares >= self._min_share].tolist()
+        found = [(jaccard(grams, shingles(self._texts[at], SHINGLE)), -at) for at in near]
         score, place = max(found, default=(0.0, 0))
         return score, -place
-
-
-class _Rows:
-    """A matrix that grows by rows, in place and by doubling."""
-
-    def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._room = np.zeros((0, 0), dtype=dtype)
-        self._count = 0
-
-    @property
-    def rows(self) -> npt.NDArray[Any]:
-        """What was added."""
-        return self._room[: self._count]
-
-    def add(self, rows: npt.NDArray[Any]) -> None:
-        """Append rows."""
-        need = self._count + len(rows)
-        if need > len(self._room):
-            larger = np.zeros((max(need, 2 * len(self._room)), rows.shape[1]), dtype=self._room.dtype)
-            if self._count:
-                larger[: self._count] = self.rows
-            self._room = larger
-        self._room[self._count : need] = rows
-        self._count = need
 
 
 def closest_rows(rows: Vectors, known: Vectors) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
@@ -226,21 +198,3 @@ def closest_rows(rows: Vectors, known: Vectors) -> tuple[npt.NDArray[np.float32]
         better = score > best
         best[better], place[better] = score[better], at[better] + start
     return best, place
-
-
-def shingles(text: str) -> frozenset[str]:
-    """Character 3-grams of a text's words; case, punctuation and white space do not count."""
-    folded = normalise_text(text)
-    words = f" {_NO_WORD.sub(' ', folded).strip() or folded} "
-    return frozenset(words[at : at + SHINGLE] for at in range(max(1, len(words) - SHINGLE + 1)))
-
-
-def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """Share of what two sets have together that both have, rounded to four decimals."""
-    return round(len(a & b) / len(a | b), 4)
-
-
-def _sketch(grams: frozenset[str]) -> RMinHash:
-    sketch = RMinHash(NUM_HASHES, HASH_SEED)
-    sketch.update(sorted(grams))
-    return sketch
