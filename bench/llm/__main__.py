@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.llm import event_loop
 from bench.llm.cases import Finding, Scale, all_cases
 from bench.llm.driving import Driver, running_server
 from bench.llm.peers import measure_peers
 
-QUICK = Scale(repeats=1, share=0.25, slack=2.0)
+QUICK = Scale(repeats=1, share=0.25, slack=2.0, start=0.15)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="short runs, once each")
     parser.add_argument("--peers", action="store_true", help="measure other tools after ours")
     options = parser.parse_args(arguments)
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, the event loop is {event_loop.NAME}'s")
     load = os.getloadavg()[0]
     if load > (os.cpu_count() or 1) / 2:
         print(f"load average {load:.1f} on {os.cpu_count()} cores: take times as preliminary")

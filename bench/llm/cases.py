@@ -42,13 +42,15 @@ class Scale:
 
     Attributes:
         repeats: Runs of a case, of which the median counts.
-        share: Of the calls of each case.
+        share: Of the calls of each case; where it is under 1, slow calls are less slow and nothing else is compared.
         slack: Factor on goals of time; a short run on a busy machine is a check, no measurement.
+        start: Seconds that the first connections may take on top; they count for little in a long run.
     """
 
     repeats: int = 5
     share: float = 1.0
     slack: float = 1.0
+    start: float = 0.0
 
     def of(self, load: Load) -> Load:
         """Scale a load, in whole rounds."""
@@ -76,7 +78,7 @@ def measure_span(driver: Driver, load: Load, behaviour: Behaviour, goal: float, 
     num_slow = load.calls // behaviour.slow_every if behaviour.slow_every else 0
     results = [driver.run(load, behaviour) for _ in range(scale.repeats)]
     ratio = statistics.median(result.span for result in results) / ideal
-    limit = 1 + (goal - 1) * scale.slack
+    limit = 1 + (goal - 1) * scale.slack + scale.start / ideal
     work = (load.calls - num_slow) * behaviour.latency + num_slow * behaviour.slow_latency
     kind = "warm" if load.is_warm else "cold"
     tail = f", {100 / behaviour.slow_every:g} % take {behaviour.slow_latency:g} s" if behaviour.slow_every else ""
@@ -88,6 +90,16 @@ def measure_span(driver: Driver, load: Load, behaviour: Behaviour, goal: float, 
         ratio <= limit and is_whole,
         _notes(results, load) + (f"; {ratio * ideal * load.in_flight / work:.2f} of the work" if num_slow else ""),
     )
+
+
+def measure_floor(driver: Driver, load: Load, behaviour: Behaviour, scale: Scale) -> Finding:
+    """The same load by the client alone: what of the time and of the CPU is not the engine's."""
+    load = scale.of(replace(load, is_bare=True))
+    results = [driver.run(load, behaviour) for _ in range(scale.repeats)]
+    ratio = statistics.median(result.span for result in results) / ideal_span(load, behaviour)
+    split = f", {load.composers} processes" if load.composers > 1 else ""
+    case = f"  the client alone, {load.calls:,} at {load.in_flight:,}{split}"
+    return Finding(case, f"{ratio:.3f} of the ideal", "reported", True, _notes(results, load))
 
 
 def measure_many(driver: Driver, scale: Scale) -> list[Finding]:
@@ -107,28 +119,34 @@ def measure_many(driver: Driver, scale: Scale) -> list[Finding]:
     notes = f"{_notes(results, load)}; by composers {others}"
     findings.append(Finding(case, f"{ratio:.2f} of the ideal", f"at most {limits[0]:.3g}", ratio <= limits[0], notes))
     findings.append(Finding("CPU a call, there", f"{cpu:.2f} ms", f"at most {limits[1]:g} ms", cpu <= limits[1]))
+    if scale.share == 1.0:
+        findings.append(measure_floor(driver, Load(4000, 1024, load.composers), behaviour, scale))
     return findings
 
 
 def measure_capped(driver: Driver, scale: Scale) -> Finding:
     """An endpoint that admits half of what is wanted, met for the first time."""
-    load, behaviour = Load(500, 32, is_warm=False), Behaviour(latency=0.2, admits=16)
+    load, behaviour = scale.of(Load(500, 32, is_warm=False)), Behaviour(latency=0.2, admits=16)
     results = [driver.run(load, behaviour) for _ in range(scale.repeats)]
     span = statistics.median(result.span for result in results)
     refusals = statistics.median(result.counts.refusals for result in results)
-    is_met = span <= 9 * scale.slack and refusals <= 18 and all(result.kept == 500 for result in results)
-    goal = f"at most {9 * scale.slack:g} s and 18 refusals"
+    limit = 9 * scale.slack * load.calls / 500
+    is_met = span <= limit and refusals <= 18 and all(result.kept == load.calls for result in results)
+    goal = f"at most {limit:.3g} s and 18 refusals"
     figure = f"{span:.1f} s, {refusals:g} refusals"
-    return Finding("500 of 0.2 s wanted at 32, 16 admitted, cold", figure, goal, is_met, _notes(results, load))
+    case = f"{load.calls:,} of 0.2 s wanted at 32, 16 admitted, cold"
+    return Finding(case, figure, goal, is_met, _notes(results, load))
 
 
 def measure_bad(driver: Driver, scale: Scale) -> Finding:
     """One call in a hundred is answered with 400."""
     load, behaviour = Load(1000, 64), Behaviour(latency=0.2, bad_every=100)
-    result = driver.run(load, behaviour)
-    twice = sum(times > 1 for times in result.counts.bad.values())
-    is_met = result.kept == 990 and result.failed == {"bad_request": 10} and twice == 0
-    figure = f"{result.kept} kept, {result.failed} failed, {twice} tried twice"
+    results = [driver.run(load, behaviour) for _ in range(scale.repeats)]
+    twice = max(sum(times > 1 for times in result.counts.bad.values()) for result in results)
+    # The worst run, not the median: none may lose a call.
+    worst = min(results, key=lambda result: (result.kept, result.failed == {"bad_request": 10}))
+    is_met = worst.kept == 990 and worst.failed == {"bad_request": 10} and twice == 0
+    figure = f"{worst.kept} kept, {worst.failed} failed, {twice} tried twice"
     return Finding("1,000 with 1 % answered 400", figure, "990, 10 with their reason, none", is_met)
 
 
@@ -158,19 +176,27 @@ def measure_kill(server: RunningServer, driver: Driver, scale: Scale) -> Finding
     return Finding(case, figure, goal, is_whole and worst <= IN_FLIGHT_AT_KILL)
 
 
-def measure_memory(driver: Driver, marks: tuple[int, int]) -> Finding:
-    """Unique memory of a composer after so many calls and after ten times as many."""
-    result = driver.run(Load(marks[1], 256, marks=marks), Behaviour(latency=0.01))
-    before, after = (result.resident[mark] for mark in marks)
+def measure_memory(driver: Driver, marks: tuple[int, int], scale: Scale) -> Finding:
+    """Unique memory of a composer after so many calls and after ten times as many; the run that grew by the median."""
+    results = [driver.run(Load(marks[1], 256, marks=marks), Behaviour(latency=0.01)) for _ in range(scale.repeats)]
+    sizes = sorted(
+        ([result.resident[mark] for mark in marks] for result in results), key=lambda pair: pair[1] - pair[0]
+    )
+    before, after = sizes[len(sizes) // 2]
     figure = f"{before:.0f} MB after {marks[0]:,}, {after:.0f} MB after {marks[1]:,}"
-    return Finding("memory", figure, f"at most {MEMORY_SLACK:g} MB more", after - before <= MEMORY_SLACK)
+    notes = f"grew by {' '.join(f'{pair[1] - pair[0]:.1f}' for pair in sizes)} MB"
+    return Finding("memory", figure, f"at most {MEMORY_SLACK:g} MB more", after - before <= MEMORY_SLACK, notes)
 
 
 def all_cases(server: RunningServer, driver: Driver, scale: Scale) -> Sequence[Callable[[], list[Finding]]]:
     """The table, row by row."""
 
     def span(calls: int, in_flight: int, behaviour: Behaviour, goal: float, is_warm: bool = True) -> list[Finding]:
-        return [measure_span(driver, Load(calls, in_flight, is_warm=is_warm), behaviour, goal, scale)]
+        load = Load(calls, in_flight, is_warm=is_warm)
+        findings = [measure_span(driver, load, behaviour, goal, scale)]
+        if is_warm and not behaviour.slow_every and not is_quick:
+            findings.append(measure_floor(driver, load, behaviour, scale))
+        return findings
 
     is_quick = scale.share < 1
     cold: list[Callable[[], list[Finding]]] = [
@@ -182,11 +208,11 @@ def all_cases(server: RunningServer, driver: Driver, scale: Scale) -> Sequence[C
         lambda: span(2000, 64, Behaviour(latency=0.2), 1.03),
         lambda: span(4000, 256, Behaviour(latency=0.5), 1.15),
         lambda: measure_many(driver, scale),
-        lambda: span(2000, 64, Behaviour(latency=0.2, slow_every=50), 1.2),
+        lambda: span(2000, 64, Behaviour(latency=0.2, slow_every=50, slow_latency=1.0 if is_quick else 4.0), 1.2),
         lambda: [measure_capped(driver, scale)],
         lambda: [measure_bad(driver, scale)],
         lambda: [measure_kill(server, driver, scale)],
-        lambda: [measure_memory(driver, (300, 3000) if is_quick else (10_000, 100_000))],
+        lambda: [measure_memory(driver, (300, 3000) if is_quick else (10_000, 100_000), scale)],
         *([] if is_quick else cold),
     ]
 

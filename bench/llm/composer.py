@@ -16,9 +16,11 @@ from typing import Any
 
 import psutil
 
+from bench.llm.event_loop import run
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.llm.openai_chat import OpenAIChat
 from pipeline.contracts.chat import ChatRequest, Message
+from pipeline.execution.collecting import spare_collector
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import derive_seed
 from pipeline.values.manifest import Price, Writer
@@ -42,6 +44,7 @@ class Task:
         journals: Folder; what is journalled there already is not asked again.
         memory: Folder in which the endpoint's ceiling is remembered; None makes every run a cold one.
         marks: Numbers of calls after which memory is measured.
+        is_bare: The client alone sends, see :mod:`bench.llm.bare`.
     """
 
     url: str
@@ -51,6 +54,7 @@ class Task:
     journals: str
     memory: str | None = None
     marks: tuple[int, ...] = ()
+    is_bare: bool = False
 
 
 @dataclass
@@ -139,13 +143,23 @@ class Composer:
             self.outcome.resident[self._num_done] = psutil.Process().memory_full_info().uss / 1e6
 
 
-async def work(task: Task) -> Outcome:
-    """Do a task."""
-    writer = Writer(engine="openai", model="bench", base_url=task.url, in_flight=task.in_flight, timeout_seconds=30)
-    chat = OpenAIChat(writer, Path(task.memory) if task.memory else None)
-    composer = Composer(task, chat)
+def open_writer(task: Task) -> Writer:
+    """A manifest's writer as the task wants it."""
+    return Writer(engine="openai", model="bench", base_url=task.url, in_flight=task.in_flight, timeout_seconds=30)
+
+
+async def start_with_the_others() -> None:
+    """Say that everything is imported and open, and wait for the start."""
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
+
+
+async def work(task: Task) -> Outcome:
+    """Do a task."""
+    chat = OpenAIChat(open_writer(task), Path(task.memory) if task.memory else None)
+    composer = Composer(task, chat)
+    spare_collector()
+    await start_with_the_others()
     started, cpu = time.monotonic(), time.process_time()
     await composer.run()
     outcome = composer.outcome
@@ -155,5 +169,13 @@ async def work(task: Task) -> Outcome:
     return outcome
 
 
+def main() -> None:
+    """Do the task that standard input states."""
+    from bench.llm.bare import work_bare
+
+    task = Task(**json.loads(sys.stdin.readline()))
+    print(json.dumps(vars(run(work_bare(task) if task.is_bare else work(task)))))
+
+
 if __name__ == "__main__":
-    print(json.dumps(vars(asyncio.run(work(Task(**json.loads(sys.stdin.readline())))))))
+    main()

@@ -67,6 +67,7 @@ class Load:
         in_flight: Over all composers.
         is_warm: The endpoint's ceiling is known from a run before.
         marks: Calls after which memory is measured.
+        is_bare: The client alone, without the engine.
     """
 
     calls: int
@@ -74,6 +75,7 @@ class Load:
     composers: int = 1
     is_warm: bool = True
     marks: tuple[int, ...] = ()
+    is_bare: bool = False
 
 
 @dataclass
@@ -106,16 +108,16 @@ class Driver:
 
     def run(self, load: Load, behaviour: Behaviour) -> Result:
         """Put a load on the endpoint."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        self._server.setup(behaviour)
-        composers = [Running(task) for task in self.tasks(load, folder)]
-        for composer in composers:
-            composer.wait_until_ready()
-        for composer in composers:
-            composer.go()
-        result = _sum_up([composer.finish() for composer in composers])
-        result.counts = self._server.counts()
-        return result
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            composers = [Running(task) for task in self.tasks(load, Path(folder))]
+            for composer in composers:
+                composer.wait_until_ready()
+            self._server.setup(behaviour)
+            for composer in composers:
+                composer.go()
+            result = _sum_up([composer.finish() for composer in composers])
+            result.counts = self._server.counts()
+            return result
 
     def tasks(self, load: Load, folder: Path) -> list[Task]:
         """Split a load among its composers; numbers start at 1, so that the first call is neither slow nor bad."""
@@ -133,6 +135,7 @@ class Driver:
                 journals=str(folder / "journals"),
                 memory=str(memory) if load.is_warm else None,
                 marks=load.marks,
+                is_bare=load.is_bare,
             )
             for index in range(load.composers)
         ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import canonical_json, sha256_hex
+from pipeline.values.ids import encode_json, sha256_hex
 from pipeline.values.units import Bytes
 
 
@@ -63,7 +63,7 @@ class FileJournal:
                 entry = {**entry, "blob": self._append_blob(blob)}
             if self._lines is None:
                 self._lines = self._open(".jsonl")
-            body = canonical_json(entry).encode()
+            body = encode_json(entry)
             _write_all(self._lines, b"%08x %s\n" % (zlib.crc32(body), body))
         except OSError as exc:
             raise CorpusError(

@@ -22,7 +22,7 @@ from bench.llm.composer import PROMPT
 from bench.llm.driving import Load, RunningServer, running_server
 from bench.llm.server import Behaviour, Counts
 
-REPEATS = 3
+REPEATS = 5
 TIMEOUT_SECONDS = 300.0
 INSTALL_SECONDS = 1800.0
 QUIET = {"NEMO_TELEMETRY_ENABLED": "false", "TELEMETRY_ENABLED": "0", "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "none"}
@@ -57,6 +57,7 @@ PEERS = (
 CASES = (
     ("2,000 at 64, 0.2 s", Load(2000, 64), Behaviour(latency=0.2)),
     ("4,000 at 256, 0.5 s", Load(4000, 256), Behaviour(latency=0.5)),
+    ("4,000 at 1,024, 0.5 s", Load(4000, 1024), Behaviour(latency=0.5)),
     ("2,000 at 64, 2 % take 4 s", Load(2000, 64), Behaviour(latency=0.2, slow_every=50)),
     ("500 wanted at 32, 16 admitted", Load(500, 32), Behaviour(latency=0.2, admits=16)),
     ("1,000 with 1 % answered 400", Load(1000, 64), Behaviour(latency=0.2, bad_every=100)),

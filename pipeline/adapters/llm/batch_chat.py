@@ -27,6 +27,7 @@ from pipeline.contracts.watch import Drained, Watch
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.manifest import Writer
 from pipeline.values.units import Bytes, Seconds
+from pipeline.values.words import say_count
 
 PATH = "/v1/chat/completions"
 NAME = "anyinstruct"
@@ -96,7 +97,7 @@ class BatchChat:
         """Close the connections; batches stay at the endpoint."""
         if self._tending is not None:
             self._tending.cancel()
-        await self._endpoint.client.close()
+        await self._endpoint.close()
 
     async def _tend(self) -> None:
         """Hand in, ask after, hand on, until nobody waits; what ends this ends every waiting."""
@@ -128,8 +129,7 @@ class BatchChat:
         self._waiting.clear()
 
     def _describe(self) -> str:
-        at_work = len(self._book.open)
-        return f"{len(self._waiting)} answers of {at_work} {'batch' if at_work == 1 else 'batches'}"
+        return f"{say_count(len(self._waiting), 'answer')} of {say_count(len(self._book.open), 'batch', 'batches')}"
 
     async def _find_lost(self) -> None:
         """Find batches whose id a kill kept from being written down; what the endpoint does not know was not taken."""

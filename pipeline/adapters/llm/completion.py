@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.adapters.llm.failures import BadBody, Translator
+from pipeline.adapters.llm.posting import Reply
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.values.errors import ChatFailure
+from pipeline.values.ids import encode_json
 from pipeline.values.units import Seconds
 
 
@@ -24,7 +26,7 @@ def build_body(request: ChatRequest, extra: Mapping[str, Any], messages: list[di
         "seed": request.seed % 2**31,
         **extra,
     }
-    return json.dumps(body, separators=(",", ":")).encode()
+    return encode_json(body)
 
 
 def parse_body(content: bytes, translator: Translator) -> dict[str, Any]:
@@ -43,6 +45,13 @@ def parse_body(content: bytes, translator: Translator) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise translator.translate(BadBody(content[:2000].decode("utf-8", "replace")))
     return body
+
+
+def read_completion(reply: Reply, translator: Translator) -> tuple[dict[str, Any], int]:
+    """Return the body of an answer and the tokens that it took; raises as :func:`parse_body`."""
+    body = parse_body(reply.content, translator)
+    usage = read_usage(body)
+    return body, usage.prompt_tokens + usage.completion_tokens
 
 
 def read_usage(body: Mapping[str, Any]) -> Usage:

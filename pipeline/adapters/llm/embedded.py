@@ -16,11 +16,10 @@ import threading
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.adapters.llm.engine import Engine, EngineSettings, Job
+from pipeline.adapters.model_lock import LANGUAGE_MODEL_FILE
 from pipeline.contracts.chat import ChatAnswer, ChatRequest
 from pipeline.contracts.render import ModelFiles
 from pipeline.values.errors import EndpointError
-
-MODEL_FILE = "model.gguf"
 
 
 class EmbeddedOptions(BaseModel):
@@ -60,7 +59,7 @@ class EmbeddedChat:
 
     def __init__(self, options: EmbeddedOptions, models: ModelFiles) -> None:
         self._settings = EngineSettings(
-            path=models.path(options.model) / MODEL_FILE,
+            path=models.path(options.model) / LANGUAGE_MODEL_FILE,
             name=options.model,
             num_parallel=options.in_flight,
             num_threads=options.threads or max(1, (os.cpu_count() or 1) - 1),

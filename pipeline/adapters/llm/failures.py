@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -53,13 +54,17 @@ class Translator:
         key: Never repeated; None for none.
         key_variable: The environment variable that the key came from.
         timeout: What a call was given.
+        section: Of the manifest, that says how the endpoint is reached.
     """
 
-    def __init__(self, where: str, key: str | None, key_variable: str, timeout: Seconds) -> None:
+    def __init__(
+        self, where: str, key: str | None, key_variable: str, timeout: Seconds, section: str = "writer"
+    ) -> None:
         self.where = where
         self._key = key
         self._key_variable = key_variable
         self._timeout = timeout
+        self._section = section
 
     def translate(self, exc: Exception) -> ChatFailure | EndpointError:
         """Return what to raise instead; without a cause, for a traceback would show the request and with it the key."""
@@ -69,16 +74,20 @@ class Translator:
             return ChatFailure("timeout", f"{self.where}: no answer within {self._timeout:g} s")
         if isinstance(exc, openai.APIConnectionError):
             broken = _broken_connection(exc)
-            words = self.quote(str(broken or exc.__cause__ or exc))
+            words = self.quote(_say_broken(broken) if broken else str(exc.__cause__ or exc))
             if isinstance(broken, aiohttp.ClientConnectorError):
-                return EndpointError(f"{self.where}: cannot be reached: {words}; check writer.base_url and the network")
+                check = f"check {self._section}.base_url and the network"
+                return EndpointError(f"{self.where}: cannot be reached: {words}; {check}")
             return ChatFailure("server_error", f"{self.where}: broke the connection off: {words}")
         return ChatFailure("bad_answer", f"{self.where}: what came back is no chat completion: {self.quote(str(exc))}")
 
     def quote(self, text: str) -> str:
         """Return an endpoint's words without the key, which some echo, and not at any length."""
-        clean = text.replace(self._key, "[key]") if self._key else text
-        return clean[:LONGEST_QUOTE]
+        return self.clean(text)[:LONGEST_QUOTE]
+
+    def clean(self, text: str) -> str:
+        """Return an endpoint's words without the key."""
+        return text.replace(self._key, "[key]") if self._key else text
 
     def _translate_status(self, exc: openai.APIStatusError) -> ChatFailure | EndpointError:
         says = f"{self.where}: {exc.status_code}: {self.quote(exc.message)}"
@@ -87,7 +96,7 @@ class Translator:
         if exc.status_code in (401, 403):
             return EndpointError(f"{says}; check ${self._key_variable}")
         if exc.status_code == 404:
-            return EndpointError(f"{says}; check writer.model and writer.base_url")
+            return EndpointError(f"{says}; check {self._section}.model and {self._section}.base_url")
         if exc.status_code == 400 and exc.code == "content_filter":
             return ChatFailure("content_filter", says)
         if exc.status_code == 400 and (exc.code == "context_length_exceeded" or _TOO_LONG.search(exc.message)):
@@ -103,6 +112,23 @@ def _broken_connection(exc: BaseException) -> BaseException | None:
     """What went wrong with the connection, among an exception's causes; a time-out does not count."""
     kinds = (OSError, aiohttp.ClientConnectionError)
     return next((c for c in _causes(exc) if isinstance(c, kinds) and not isinstance(c, TimeoutError)), None)
+
+
+def _say_broken(exc: BaseException) -> str:
+    """Say in words for people what went wrong with a connection; the transport's own are for its makers."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        why = getattr(exc.certificate_error, "verify_message", None) or type(exc.certificate_error).__name__
+        return f"its certificate is not accepted ({why})"
+    if isinstance(exc, aiohttp.ClientConnectorSSLError):
+        return "it does not speak TLS as https wants it"
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return f"there is no host called {exc.host}"
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection"
+    number = exc.errno if isinstance(exc, OSError) else None
+    if number is not None and number > 0:
+        return os.strerror(number).lower()
+    return "no connection comes about" if isinstance(exc, aiohttp.ClientConnectorError) else str(exc)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from time import monotonic, perf_counter
+from typing import Any
 
 from pipeline.adapters.llm.ceiling import START
-from pipeline.adapters.llm.completion import build_body, read_answer
+from pipeline.adapters.llm.completion import build_body, read_answer, read_completion
 from pipeline.adapters.llm.endpoint import open_endpoint
 from pipeline.adapters.llm.failures import Translator
 from pipeline.adapters.llm.memory import EndpointMemory
@@ -35,7 +36,12 @@ class _Line:
     """One model of the endpoint, with what is found out about it."""
 
     def __init__(
-        self, wire: Wire, memory: EndpointMemory, finder: FormFinder, translator: Translator, num_processes: int
+        self,
+        wire: Wire[dict[str, Any]],
+        memory: EndpointMemory,
+        finder: FormFinder,
+        translator: Translator,
+        num_processes: int,
     ) -> None:
         self.wire = wire
         self.finder = finder
@@ -74,7 +80,7 @@ class OpenAIChat:
         # The pace bounds what is in flight; a pool that did so, too, would make calls wait where nobody counts them.
         self._endpoint = open_endpoint(writer, max_connections=2 * writer.records_in_flight)
         self._host = self._endpoint.host
-        self._posting = Posting(self._endpoint.client, self._endpoint.http, PATH)
+        self._posting = Posting(self._endpoint, PATH)
         self._lines: dict[str, _Line] = {}
         self._dead: EndpointError | None = None
         self._unpaid = Usage()
@@ -97,7 +103,7 @@ class OpenAIChat:
         """Write down what was found out and close the connections."""
         for line in self._lines.values():
             line.save(at_once=True)
-        await self._endpoint.client.close()
+        await self._endpoint.close()
 
     def pace(self, model: str) -> Pace:
         """The pace of a model: where it stands, and how much of it this process may use."""
@@ -157,7 +163,7 @@ class OpenAIChat:
             tokens_per_minute=writer.tokens_per_minute and writer.tokens_per_minute / processes,
         )
         translator = self._endpoint.translator(model)
-        wire = Wire(self._posting, Pace(limits), translator, writer.timeout_seconds)
+        wire = Wire(self._posting, Pace(limits), translator, writer.timeout_seconds, read_completion)
         finder = FormFinder(writer.structured, model, memory, self._send_probe)
         return _Line(wire, memory, finder, translator, processes)
 

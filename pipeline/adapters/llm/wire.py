@@ -1,18 +1,17 @@
-"""One model of an endpoint: bodies go out when the pace lets them, again where that may help, and come back parsed."""
+"""One model of an endpoint: bodies go out when the pace lets them, again where that may help, and come back read."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Generic, NoReturn, TypeVar
 
-import httpx2
 import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from pipeline.adapters.llm.completion import parse_body, read_usage
 from pipeline.adapters.llm.failures import BadBody, Translator, is_passing, is_refusal, is_timeout
 from pipeline.adapters.llm.pace import Pace
-from pipeline.adapters.llm.posting import Posting
+from pipeline.adapters.llm.posting import Posting, Reply
 from pipeline.adapters.llm.rates import read_quota, read_retry_after
 from pipeline.values.errors import EndpointError
 from pipeline.values.units import Seconds
@@ -31,33 +30,45 @@ MAX_WAIT_SECONDS: Seconds = 60.0
 """Longest wait between two tries where the endpoint names none."""
 
 
+T = TypeVar("T")
+
+Read = Callable[[Reply, Translator], tuple[T, int]]
+"""Returns what an answer under 200 holds, and the tokens that it took. Raises BadBody where asking again may help, and
+ChatFailure where it is no answer."""
+
+FAILED_TRY = (openai.OpenAIError, TimeoutError, BadBody)
+"""How a try fails."""
+
+
 class _Call:
     """A body on its way through its tries."""
 
-    __slots__ = ("content", "num_tries", "tokens")
+    __slots__ = ("content", "failure", "num_tries", "tokens")
 
     def __init__(self, content: bytes, tokens: float) -> None:
         self.content = content
         self.tokens = tokens
         self.num_tries = 0
+        self.failure: Exception | None = None
 
 
-class Wire:
-    """Sends chat requests for one model.
+class Wire(Generic[T]):
+    """Sends requests for one model.
 
     Args:
         posting: Retries nothing itself.
         timeout: Of each try.
     """
 
-    def __init__(self, posting: Posting, pace: Pace, translator: Translator, timeout: Seconds) -> None:
+    def __init__(self, posting: Posting, pace: Pace, translator: Translator, timeout: Seconds, read: Read[T]) -> None:
         self._posting = posting
         self._translator = translator
         self._timeout = timeout
+        self._read = read
         self.pace = pace
         self._num_lost = 0
 
-    async def send(self, content: bytes, tokens: float) -> dict[str, Any]:
+    async def send(self, content: bytes, tokens: float) -> T:
         """Send a body, again where another moment may help, and return what came back.
 
         Args:
@@ -67,21 +78,36 @@ class Wire:
             ChatFailure: this call came to nothing.
             EndpointError: no call can succeed.
         """
+        call = _Call(content, tokens)
+        try:
+            return await self._try(call)
+        except FAILED_TRY as exc:
+            if not is_passing(exc):
+                self._give_up(exc)
+            call.failure = exc
+        # Only now, since setting it up takes a seventh of the CPU of a call that needs no second try.
         retrying = AsyncRetrying(stop=_Patience(), wait=_wait, retry=retry_if_exception(is_passing), reraise=True)
         try:
-            body: dict[str, Any] = await retrying(self._try, _Call(content, tokens))
-        except (openai.OpenAIError, TimeoutError, BadBody) as exc:
+            body: T = await retrying(self._try_again, call)
+        except FAILED_TRY as exc:
             self._give_up(exc)
         return body
 
-    async def _try(self, call: _Call) -> dict[str, Any]:
+    async def _try_again(self, call: _Call) -> T:
+        """Fail as the first try has, then try."""
+        failure, call.failure = call.failure, None
+        if failure is not None:
+            raise failure
+        return await self._try(call)
+
+    async def _try(self, call: _Call) -> T:
         turn = await self.pace.enter(call.tokens, is_retry=call.num_tries > 0)
         call.num_tries += 1
         try:
-            # The client's own time-out is one of each read: an endpoint that drips would never meet it.
+            # Over the whole of it: an endpoint that drips never meets a time-out of each read.
             async with asyncio.timeout(self._timeout):
                 response = await self._posting.send(call.content)
-            body = parse_body(response.content, self._translator)
+            body, used = self._read(response, self._translator)
         except openai.APIStatusError as exc:
             if is_refusal(exc):
                 self.pace.refused(turn, read_retry_after(exc.response.headers))
@@ -96,14 +122,13 @@ class Wire:
             self.pace.failed(turn, is_timeout=is_timeout(exc))
             raise
         self._hear(response.headers)
-        usage = read_usage(body)
-        self.pace.served(turn, usage.prompt_tokens + usage.completion_tokens)
+        self.pace.served(turn, used)
         self._num_lost = 0
         return body
 
-    def _hear(self, headers: httpx2.Headers) -> None:
-        # Most endpoints send none, and looking for a header by its name is slow.
-        if any(name[:12].lower() == b"x-ratelimit-" for name, _ in headers.raw):
+    def _hear(self, headers: Mapping[str, str]) -> None:
+        # Most endpoints send none.
+        if "x-ratelimit-remaining-requests" in headers or "x-ratelimit-remaining-tokens" in headers:
             self.pace.hear(read_quota(headers, "requests"), read_quota(headers, "tokens"))
 
     def _give_up(self, exc: Exception) -> NoReturn:

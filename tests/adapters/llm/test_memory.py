@@ -100,5 +100,5 @@ def test_one_process_at_a_time_finds_out(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(300)
     assert (tmp_path / "log").read_text() == "in out in out in out "

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import ssl
 from typing import Any
 
+import httpx2
+import openai
 import pytest
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ServerDisconnectedError,
+)
+from aiohttp.client_reqrep import ConnectionKey
 
 from pipeline.adapters.llm import wire
+from pipeline.adapters.llm.failures import Translator
 from pipeline.adapters.llm.openai_chat import OpenAIChat
 from pipeline.contracts.chat import ChatAnswer
 from pipeline.values.errors import ChatFailure, EndpointError
@@ -91,27 +104,31 @@ def test_nobody_there_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             await chat.close()
 
-    with pytest.raises(EndpointError, match=r"m at 127\.0\.0\.1:9: cannot be reached"):
+    with pytest.raises(EndpointError, match=r"m at 127\.0\.0\.1:9: cannot be reached: connection refused; check "):
         asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    ("base_url", "words"),
-    [
-        ("localhost:8000/v1", "'localhost:8000/v1' is no http or https address"),
-        ("ftp://models/v1", "is no http or https address"),
-        ("http://", "is no http or https address"),
-        ("http://[::1/v1", "cannot be read"),
-        ("http://localhost:99999/v1", "cannot be read"),
-        (" http://localhost/v1", "is no http or https address"),
-        ("http://me:sesame@localhost/v1", "holds a user name or password"),
-    ],
-)
-def test_what_is_no_address_is_said_so(base_url: str, words: str) -> None:
-    with pytest.raises(EndpointError, match=r"writer\.base_url") as caught:
-        OpenAIChat(Writer(engine="openai", model="m", base_url=base_url))
-    assert words in str(caught.value)
-    assert "sesame" not in str(caught.value)
+def test_a_broken_connection_is_told_in_words_for_people() -> None:
+    """The transport's own text ends in ``ssl:default``, whatever the address."""
+    no_proxy: dict[str, None] = {"proxy": None, "proxy_auth": None, "proxy_headers_hash": None}
+    key = ConnectionKey("models.example", 443, is_ssl=True, ssl=True, **no_proxy)
+    translator = Translator("m at models.example", None, "TEST_KEY", 1)
+
+    def say(cause: Exception) -> str:
+        error = openai.APIConnectionError(request=httpx2.Request("POST", "https://models.example/v1"))
+        error.__cause__ = cause
+        return str(translator.translate(error))
+
+    refused = ClientConnectorError(key, ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"))
+    assert "cannot be reached: connection refused; check " in say(refused)
+    unknown = ClientConnectorDNSError(key, OSError(None, "Name or service not known"))
+    assert "cannot be reached: there is no host called models.example; check " in say(unknown)
+    bad = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    bad.verify_message = "self-signed certificate"
+    assert "its certificate is not accepted (self-signed certificate)" in say(ClientConnectorCertificateError(key, bad))
+    assert "it does not speak TLS" in say(ClientConnectorSSLError(key, ssl.SSLError(1, "wrong version number")))
+    assert "broke the connection off: the server closed the connection" in say(ServerDisconnectedError())
+    assert "no connection comes about" in say(ClientConnectorError(key, OSError(None, "Multiple exceptions")))
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])
