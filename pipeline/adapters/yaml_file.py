@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import TypeAdapter, ValidationError
 
+from pipeline.adapters.complaints import Complaint, Keys, word_errors
 from pipeline.values.errors import ManifestError
 
 MAX_BYTES = 32 * 2**20
@@ -28,12 +29,110 @@ _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndTo
 T = TypeVar("T")
 
 
+class Document:
+    """A YAML file as it was read, with the lines of its keys.
+
+    Attributes:
+        data: What it says, as plain values.
+    """
+
+    def __init__(self, path: Path, root: yaml.Node | None, data: Any) -> None:
+        self.path = path
+        self.data = data
+        self._root = root
+
+    def validate(self, kind: type[T]) -> T:
+        """Return what the file says as a model.
+
+        Raises:
+            Refused: names everything that the model does not allow.
+        """
+        try:
+            return TypeAdapter(kind).validate_python(self.data)
+        except ValidationError as exc:
+            complaints = word_errors(kind, self.data, exc)
+            raise Refused("\n".join(map(self._say, complaints)), [one.keys for one in complaints]) from exc
+
+    def point(self, keys: Keys, text: str) -> str:
+        """Return a text with file, line and key in front; the line of what is not there is that of what it is in."""
+        return f"{self.path}:{self._find_line(keys)}: {'.'.join(map(str, keys)) or 'the file'}: {text}"
+
+    def locate(self, text: str) -> str:
+        """Put file and line in front of every line of a text that begins with a key of this file; see ManifestError."""
+        return "\n".join(map(self._locate_line, text.removeprefix(f"{self.path}: ").split("\n")))
+
+    def without(self, keys: Collection[Keys]) -> Any:
+        """Return what the file says but for some keys."""
+        data = deepcopy(self.data)
+        # From the end, so that an entry that is taken out of a list moves none that is still to be found.
+        for path in sorted(keys, key=lambda path: [str(key).zfill(9) for key in path], reverse=True):
+            holder = data
+            for key in path[:-1]:
+                holder = holder[key]
+            if path and isinstance(holder, dict):
+                holder.pop(path[-1], None)
+            elif path and isinstance(holder, list) and isinstance(path[-1], int) and path[-1] < len(holder):
+                del holder[path[-1]]
+        return data
+
+    def _say(self, complaint: Complaint) -> str:
+        if complaint.keys:
+            return self.point(complaint.keys, complaint.text)
+        # What a model as a whole refuses may name its key itself.
+        located = self.locate(complaint.text)
+        return located if located != complaint.text else self.point((), complaint.text)
+
+    def _locate_line(self, line: str) -> str:
+        dotted, colon, text = line.partition(": ")
+        keys = tuple(int(key) if key.isdecimal() else key for key in dotted.split("."))
+        if not colon or not isinstance(self.data, dict) or keys[0] not in self.data:
+            return line
+        return self.point(keys, text)
+
+    def _find_line(self, keys: Keys) -> int:
+        node = self._root
+        line = node.start_mark.line + 1 if node is not None else 1
+        for key in keys:
+            if isinstance(node, yaml.MappingNode):
+                found = next(((k, v) for k, v in node.value if k.value == str(key)), None)
+                if found is None:
+                    break
+                line, node = found[0].start_mark.line + 1, found[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return line
+
+
+class Refused(ManifestError):
+    """A file says what its model does not allow; the text has a line for everything.
+
+    Attributes:
+        keys: Where each of them is.
+    """
+
+    def __init__(self, text: str, keys: Sequence[Keys] = ()) -> None:
+        super().__init__(text)
+        self.keys = tuple(keys)
+
+
 def load_yaml(path: Path, kind: type[T]) -> T:
     """Read a YAML file into a model, or into a container of models such as ``tuple[Topic, ...]``.
 
     Raises:
         ManifestError: the file cannot be read, is not YAML, uses aliases or tags, says a key twice, or says something
             that the model does not allow. The text names file, line, key, value and what is allowed.
+    """
+    return read_document(path).validate(kind)
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file as it is.
+
+    Raises:
+        ManifestError: the file cannot be read, is not YAML, uses aliases or tags, or says a key twice.
     """
     text = _read(path)
     try:
@@ -43,11 +142,7 @@ def load_yaml(path: Path, kind: type[T]) -> T:
         mark = getattr(exc, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ManifestError(f"{where}: not YAML: {getattr(exc, 'problem', None) or exc}") from exc
-    try:
-        return TypeAdapter(kind).validate_python(data)
-    except ValidationError as exc:
-        lines = [_describe(path, root, error) for error in exc.errors(include_url=False)]
-        raise ManifestError("\n".join(dict.fromkeys(lines))) from exc
+    return Document(path, root, data)
 
 
 def _read(path: Path) -> str:
@@ -101,45 +196,14 @@ def _check_node(path: Path, node: yaml.Node, loader: yaml.SafeLoader) -> list[ya
         lines: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ManifestError(f"{path}:{line}: a key must be text, and a list or a section stands there")
             if key.value in lines:
                 raise ManifestError(f"{path}:{line}: {key.value}: stands in line {lines[key.value]} already")
-            if isinstance(key, yaml.ScalarNode):
-                lines[key.value] = line
+            lines[key.value] = line
         return [child for pair in node.value for child in pair]
     try:
         loader.construct_object(node)
     except ValueError as exc:  # a date such as 2024-13-45, a number of five thousand digits
         raise ManifestError(f"{path}:{node.start_mark.line + 1}: {node.value[:80]!r} is no value: {exc}") from exc
     return []
-
-
-def _describe(path: Path, root: yaml.Node | None, error: ErrorDetails) -> str:
-    line, keys = _locate(root, error["loc"])
-    key = ".".join(str(k) for k in keys) or "the file"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{path}:{line}: {key}: no such key here; check its spelling and its indentation"
-    if error["type"] == "missing":
-        return f"{path}:{line}: {'.'.join(map(str, error['loc']))}: is missing"
-    value = error.get("input")
-    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f" (is {value!r:.80})"
-    return f"{path}:{line}: {key}: {message}{shown}"
-
-
-def _locate(root: yaml.Node | None, loc: Sequence[int | str]) -> tuple[int, list[int | str]]:
-    """Follow pydantic's location through the YAML nodes as far as it goes; return the line and the keys passed."""
-    node, keys = root, []
-    line = (root.start_mark.line + 1) if root is not None else 1
-    for step in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-            if found is None:
-                continue  # pydantic also names union members, which are no keys of the file
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-        else:
-            continue
-        keys.append(step)
-    return line, keys

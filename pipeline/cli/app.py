@@ -10,7 +10,10 @@ from typing import Annotated, Optional
 import typer
 
 from pipeline.cli.topics import topics_app
+from pipeline.cli.trying import try_
+from pipeline.cli.voices import voices_app
 from pipeline.values.errors import AnyInstructError
+from pipeline.values.stages import Until
 
 app = typer.Typer(
     name="anyinstruct",
@@ -21,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(topics_app, name="topics")
+app.add_typer(voices_app, name="voices")
+app.command("try")(try_)
 
 ManifestFile = Annotated[Path, typer.Argument(help="Corpus manifest, a YAML file.", show_default=False)]
 CorpusFolder = Annotated[Path, typer.Argument(help="Corpus folder, e.g. corpora/demo.", show_default=False)]
@@ -28,9 +33,9 @@ Where = Annotated[
     Optional[Path],  # noqa: UP045  typer reads the annotation
     typer.Option("--corpus", help="Corpus folder, instead of corpora/<name of the manifest>.", show_default=False),
 ]
-Until = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Stop after a stage: topics, scenarios, dialogues or render.", show_default=False),
+StopAfter = Annotated[
+    Optional[Until],  # noqa: UP045
+    typer.Option(help="Stop after this stage; another run goes on from there.", show_default=False),
 ]
 Limit = Annotated[
     Optional[int],  # noqa: UP045
@@ -51,12 +56,12 @@ def run(
     manifest: ManifestFile,
     corpus: Where = None,
     limit: Limit = None,
-    until: Until = None,
+    until: StopAfter = None,
     budget: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
             min=0.0,
-            help="US dollars that all runs of this corpus may spend on LLM calls; exit code 3 once no call fits.",
+            help="US dollars that all runs of this corpus may spend on calls; exit code 3 once no call fits.",
             show_default=False,
         ),
     ] = None,

@@ -11,7 +11,8 @@ from rich.table import Table
 from pipeline.adapters.model_files import ModelCache
 from pipeline.cli.fetching import fetch_models
 from pipeline.cli.plain import plain
-from pipeline.execution.diagnosis import Fact, diagnose, models_of
+from pipeline.execution.diagnosis import diagnose, models_of
+from pipeline.execution.fact import Fact
 from pipeline.execution.project import load_project
 from pipeline.values.errors import ModelFileError
 

@@ -15,6 +15,7 @@ from pipeline.cli.plain import plain
 from pipeline.execution.garbage import Collector, Garbage, remove_files
 from pipeline.values.errors import CorpusError
 from pipeline.values.units import Bytes
+from pipeline.values.words import say_count
 
 MAX_PATHS = 50
 """Files that a dry run names one by one."""
@@ -54,7 +55,7 @@ def collect_garbage(corpus: Path, dry_run: bool) -> None:
 
 def _list_paths(garbage: Sequence[Garbage], corpus: Path, console: Console) -> None:
     for item in garbage[:MAX_PATHS]:
-        what = f"{item.num_rows:,} rows of " if item.num_rows else ""
+        what = f"{say_count(item.num_rows, 'row')} of " if item.num_rows else ""
         line = f"{what}{item.path.relative_to(corpus)} ({say_bytes(item.num_bytes)})"
         console.print(plain(line, 1000), soft_wrap=True)
     if len(garbage) > MAX_PATHS:

@@ -7,8 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.plain import plain
 from pipeline.execution.forecast import Forecast, StageForecast, forecast
 from pipeline.execution.project import Project, load_project
+from pipeline.values.records import Modality
+from pipeline.values.words import say_count
 
 
 def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
@@ -19,14 +22,21 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
     console.print(_title(project, result), markup=False, soft_wrap=True)
     console.print(_table(project, result))
     console.print(_draw_mix(project, result))
+    if any(cell.features for cell in project.manifest.mix):
+        console.print(_draw_features(project, result))
+        for line in _say_edits(project):
+            console.print(line, markup=False, soft_wrap=True)
     for line in _reasons(result):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_total(project, result), markup=False, soft_wrap=True)
+    if project.missing_key and result.count_calls():
+        console.print(f"A run would be refused: {project.locate(project.missing_key)}", markup=False, soft_wrap=True)
 
 
 def _title(project: Project, result: Forecast) -> str:
     lines = [
-        f"{project.manifest.name}: {result.num_topics:,} topics, {result.num_planned:,} dialogues "
+        f"{project.manifest.name}: {say_count(result.num_topics, 'topic')}, "
+        f"{say_count(result.num_planned, 'dialogue')} "
         f"({result.num_new:,} not planned before), corpus {project.corpus}"
     ]
     if not result.are_topics_there:
@@ -37,7 +47,7 @@ def _title(project: Project, result: Forecast) -> str:
 def _table(project: Project, result: Forecast) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("stage")
-    for name in ("there", "stale", "missing", "LLM calls", "tokens in", "tokens out", "USD", "render time"):
+    for name in ("there", "stale", "missing", "calls", "tokens in", "tokens out", "USD", "render time"):
         table.add_column(name, justify="right")
     for name, stage in result.stages.items():
         have = stage.inventory
@@ -46,10 +56,10 @@ def _table(project: Project, result: Forecast) -> Table:
             f"{have.current:,}",
             f"{have.stale:,}",
             f"{have.missing:,}",
-            f"{stage.calls:,}" if stage.calls else "",
+            f"{calls:,}" if (calls := stage.calls + stage.media_calls) else "",
             _say_tokens(stage.prompt_tokens) if stage.calls else "",
             _say_tokens(stage.completion_tokens) if stage.calls else "",
-            _money(project, stage),
+            _money(stage),
             say_duration(stage.render_seconds) if stage.render_seconds else "",
         )
     return table
@@ -77,15 +87,38 @@ def _draw_mix(project: Project, result: Forecast) -> Table:
     return table
 
 
+def _draw_features(project: Project, result: Forecast) -> Table:
+    """What dialogues are asked to have in them; ``status`` shows what was reached."""
+    table = Table(box=None, pad_edge=False, title="Features wanted", title_justify="left")
+    for name in ("cell", "feature"):
+        table.add_column(name, overflow="fold")
+    for name in ("share", "dialogues"):
+        table.add_column(name, justify="right")
+    total = sum(cell.weight for cell in project.manifest.mix)
+    for cell in project.manifest.mix:
+        for name, share in cell.features.items():
+            count = result.num_planned * cell.weight / total * share
+            table.add_row(plain(cell.name), plain(name), f"{share:.1%}", f"{count:,.0f}")
+    return table
+
+
+def _say_edits(project: Project) -> list[str]:
+    """Say where pictures that change others are made from their words alone."""
+    if project.edits_pictures() and project.edit_key(Modality.IMAGE) is None:
+        name = project.plugin(Modality.IMAGE).name
+        return [f"{name} cannot change a picture: those that change an earlier one are made from their words alone."]
+    return []
+
+
 def _say_tokens(number: int) -> str:
     """Return e.g. ``364,200``, or ``68.9 M``: a terminal of 80 columns has no room for more."""
     return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.1f} M"
 
 
-def _money(project: Project, stage: StageForecast) -> str:
-    if not stage.calls:
+def _money(stage: StageForecast) -> str:
+    if not stage.calls + stage.media_calls:
         return ""
-    return f"{stage.usd:,.2f}" if not project.unpriced else "no price"
+    return f"{stage.usd:,.2f}" if stage.is_priced else "no price"
 
 
 def _reasons(result: Forecast) -> list[str]:
@@ -102,16 +135,19 @@ def _total(project: Project, result: Forecast) -> str:
     to_do = sum(stage.inventory.stale + stage.inventory.missing for stage in stages)
     if not to_do:
         return "Nothing is to do."
-    calls = sum(stage.calls for stage in stages)
+    calls = result.count_calls()
+    media_calls = sum(stage.media_calls for stage in stages)
+    for_media = f" and {media_calls:,} for media" if media_calls else ""
     tokens = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
     gpu_hours = sum(stage.gpu_seconds for stage in stages) / 3600
     on_gpu = f" ({gpu_hours:,.1f} GPU hours)" if gpu_hours else ""
     seconds = sum(stage.render_seconds for stage in stages)
-    money = f"{sum(stage.usd for stage in stages):,.2f} USD" if not project.unpriced else "an unknown price"
+    is_priced = all(stage.is_priced for stage in stages)
+    money = f"{sum(stage.usd for stage in stages):,.2f} USD" if is_priced else "an unknown price"
     budget = project.manifest.budget
     bound = "" if budget is None else f" The budget of all runs together is {budget:,.2f} USD."
     return (
-        f"In all about {calls:,} LLM calls, {tokens:,} tokens, {money}, "
+        f"In all about {say_count(calls, 'LLM call')}{for_media}, {say_count(tokens, 'token')}, {money}, "
         f"and {say_duration(seconds)} of rendering{on_gpu}; retries come on top, cached prompt tokens come off.{bound}"
     )
 

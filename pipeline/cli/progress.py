@@ -15,6 +15,7 @@ from rich.text import Text
 from pipeline.cli.plan import say_duration
 from pipeline.execution.tally import StageTally, Tally
 from pipeline.values.units import USD
+from pipeline.values.words import say_count
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -111,7 +112,8 @@ def _say_llm(tally: Tally) -> str:
     seconds = max(time.monotonic() - tally.started, 1e-3)
     busy = f", {tally.busy['llm']}" if in_flight and "llm" in tally.busy else ""
     return (
-        f"{tally.num_answers:,} answers, {in_flight} in flight{busy}, {tally.tokens / seconds:.0f} tokens/s, "
+        f"{say_count(tally.num_answers, 'answer')}, {in_flight} in flight{busy}, "
+        f"{tally.tokens / seconds:.0f} tokens/s, "
         f"{say_spend(tally.spend_usd, tally.spent_before_usd, tally.budget_usd)}"
     )
 

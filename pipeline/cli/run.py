@@ -18,10 +18,13 @@ from pipeline.cli.progress import open_progress
 from pipeline.contracts.ledger import Ledger
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import BudgetReached
-from pipeline.execution.driver import UNTIL, Run
+from pipeline.execution.driver import Run
+from pipeline.execution.forecast import forecast
 from pipeline.execution.project import Project, load_project
 from pipeline.values.errors import ManifestError
+from pipeline.values.stages import Until
 from pipeline.values.units import USD
+from pipeline.values.words import say_count
 
 OVER_BUDGET = 3
 """Exit code of a run that its budget ended."""
@@ -30,24 +33,28 @@ INTERRUPTED = 130
 """Exit code of a run that Ctrl-C ended: 128 + SIGINT, as shells have it."""
 
 
-def run_manifest(manifest: Path, corpus: Path | None, limit: int | None, until: str | None, budget: USD | None) -> int:
+def run_manifest(
+    manifest: Path, corpus: Path | None, limit: int | None, until: Until | None, budget: USD | None
+) -> int:
     """Bring a corpus up to date; return the exit code."""
-    if until is not None and until not in UNTIL:
-        raise ManifestError(f"--until: {until!r} is no stage to stop after; allowed are {', '.join(UNTIL)}")
     console = Console(highlight=False)
     project = load_project(manifest, corpus)
     for modality in project.manifest.media:
-        if problem := project.plugin(modality).missing():
+        if problem := project.find_missing(modality):
             raise ManifestError(f"{manifest}: render.{modality}: {problem}")
     budget = project.manifest.budget if budget is None else budget
     project.check_budget(budget)
+    # What is written already can be rendered where there is no key.
+    if project.missing_key and forecast(project, limit).count_calls(until):
+        raise ManifestError(project.locate(project.missing_key))
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     started = time.monotonic()
     try:
         lock = CorpusLock.acquire(project.corpus / "work")
         try:
-            fetch_models(ModelCache(), project.model_names(), console)
             run = Run(project, lock, limit, until, budget)
+            with run.telling_failures():
+                fetch_models(ModelCache(), project.model_names(), console)
             ledger = asyncio.run(_execute(run, console))
         finally:
             lock.release()
@@ -95,10 +102,12 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
     media = ", ".join(f"{ledger.tables.get(name, 0)} {name}" for name in ("images", "music", "speech"))
     lines = [
         f"{'Nothing was to do' if run.was_idle else 'Done'} in {seconds:.0f} s: {project.corpus}",
-        f"{counts['planned']} dialogues planned = {counts['kept']} kept + {counts['rejected']} rejected + "
+        f"{say_count(counts['planned'], 'dialogue')} planned = {counts['kept']} kept + {counts['rejected']} rejected + "
         f"{counts['failed']} failed; {media}",
     ]
     lines += [f"  {reason}: {count}" for reason, count in ledger.reasons.items()]
+    if run.num_mended:
+        lines.append("Stage files that were damaged were set aside and made again; `anyinstruct verify` looks at all.")
     drafts = [name for name, facts in ledger.renderers.items() if facts["is_draft"]]
     if drafts:
         lines.append(f"Drafts, to look at and not to train on: {', '.join(drafts)}")

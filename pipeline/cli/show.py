@@ -16,6 +16,7 @@ from pipeline.cli.show_dialogue import print_dialogue
 from pipeline.cli.show_save import save_dialogue
 from pipeline.cli.show_trace import TracePrinter
 from pipeline.cli.thumbnails import detect_graphics
+from pipeline.values.words import say_count
 
 MAX_LISTED = 50
 FIRST_WORDS = 60
@@ -53,7 +54,7 @@ def show_corpus(corpus: Path, dialogue: str | None, trace: bool, save: Path | No
     if save is not None:
         written = save_dialogue(found, save)
         console.print()
-        console.print(plain(f"Saved {len(written) - 1} media files and {written[-1]}"), soft_wrap=True)
+        console.print(plain(f"Saved {say_count(len(written) - 1, 'media file')} and {written[-1]}"), soft_wrap=True)
 
 
 def _print_list(reader: CorpusReader, console: Console) -> None:
@@ -88,7 +89,10 @@ def _first_words(line: Listed) -> str:
 def _say_counts(reader: CorpusReader, num_listed: int) -> list[str]:
     total, root, ledger = reader.count(), reader.folder.root, reader.ledger
     what = "kept" if ledger is not None else "not yet packed"
-    said = [f"{total:,} dialogues, {what}" + (f"; these are the first {num_listed}" if num_listed < total else "")]
+    said = [
+        f"{say_count(total, 'dialogue')}, {what}"
+        + (f"; these are the first {num_listed}" if num_listed < total else "")
+    ]
     if ledger is not None:
         lost = [f"{ledger.counts.get(name, 0):,} {name}" for name in ("rejected", "failed") if ledger.counts.get(name)]
         if lost:

@@ -15,6 +15,8 @@ from pipeline.cli.plain import plain
 from pipeline.cli.thumbnails import Graphics, show_thumbnail
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import part_id
+from pipeline.values.languages import ENGLISH, LANGUAGES
+from pipeline.values.pictures import Kinds, name_picture
 from pipeline.values.records import Modality
 
 WHOLE = sys.maxsize
@@ -26,12 +28,17 @@ ROLE_STYLES = {"user": "bold cyan", "assistant": "bold green"}
 def print_dialogue(found: FoundDialogue, graphics: Graphics, console: Console) -> None:
     """Print header and turns."""
     print_header(found, console)
-    for index, turn in enumerate(found.row.get("turns") or ()):
+    turns = found.row.get("turns") or ()
+    kinds = [[str(part["kind"]) for part in turn["parts"]] for turn in turns]
+    for index, turn in enumerate(turns):
         console.print()
         role = str(turn["role"])
         console.print(Text(plain(role).plain, ROLE_STYLES.get(role, "bold")))
         for place, part in enumerate(turn["parts"]):
-            _print_part(part, found.assets.get(part_id(found.id, index, place)), graphics, console)
+            asset = found.assets.get(part_id(found.id, index, place))
+            _print_part(part, asset, graphics, console)
+            if part.get("edits"):
+                _print_indented(Text.assemble((say_edit(kinds, part["edits"], asset), "dim")), console)
 
 
 def print_header(found: FoundDialogue, console: Console) -> None:
@@ -42,6 +49,7 @@ def print_header(found: FoundDialogue, console: Console) -> None:
         "Lost": f"{row['stage']}: {row['code']}: {row['message']}" if row.get("code") else "",
         "Topic": row["topic"],
         "Meta-topic": row["meta_topic"],
+        "Language": _name_language(row.get("language")),
         "Cell": f"{row['cell']}: {say_cell(row)}" if row.get("gives") else row["cell"],
         "Scenario": row.get("scenario") or "",
     }
@@ -51,6 +59,13 @@ def print_header(found: FoundDialogue, console: Console) -> None:
         if value:
             line = Text.assemble((f"{name:<12}", "bold"), plain(value, WHOLE))
             console.print(line, soft_wrap=not console.is_terminal)
+
+
+def _name_language(tag: str | None) -> str:
+    """Name a language where it is to be told: nothing for English, nor for a row that states none."""
+    if tag is None or tag == ENGLISH:
+        return ""
+    return LANGUAGES[tag].name if tag in LANGUAGES else tag
 
 
 def say_cell(row: Row) -> str:
@@ -76,9 +91,18 @@ def say_asset(kind: str, asset: Asset | None) -> str:
         said = [f"{kind} {facts['duration']:.1f} s", rate, size]
     if facts.get("voice"):
         said.append(f"voice {facts['voice']} at rate {facts['rate']:g}")
+    if facts.get("emotion"):
+        said.append(f"emotion {facts['emotion']}")
     if facts.get("is_draft"):
         said.append("draft")
     return f"[{', '.join(said)}]"
+
+
+def say_edit(kinds: Kinds, place: str, asset: Asset | None) -> str:
+    """Return e.g. ``edits the picture of turn 2``, and whether that was only told in words."""
+    said = f"edits {name_picture(kinds, place) or f'a picture that is not there, {plain(place).plain}'}"
+    is_from_words = asset is not None and asset.data is not None and not asset.facts.get("edited_from")
+    return f"{said}, made from its description alone" if is_from_words else said
 
 
 def say_bytes(count: int) -> str:

@@ -18,6 +18,7 @@ from pipeline.cli.plan import say_duration
 from pipeline.contracts.ledger import Ledger
 from pipeline.values.errors import CorpusError
 from pipeline.values.units import Seconds
+from pipeline.values.words import say_count
 
 MEDIA_TABLES = ("images", "music", "speech")
 
@@ -71,6 +72,8 @@ def _print_all(folder: CorpusFolder, console: Console) -> None:
         parts.append(_draw_stages(survey))
     if ledger is not None:
         parts.append(_draw_matrix(ledger))
+        if ledger.features:
+            parts.append(_draw_features(ledger))
         if ledger.reasons:
             parts.append(_draw_reasons(ledger))
         if ledger.spend:
@@ -84,14 +87,16 @@ def _print_all(folder: CorpusFolder, console: Console) -> None:
 def _draw_counts(root: Path, ledger: Ledger | None, survey: Survey) -> Text:
     if ledger is None:
         planned = (
-            "nothing is planned" if survey.num_planned is None else f"{survey.num_planned:,} dialogues are planned"
+            "nothing is planned"
+            if survey.num_planned is None
+            else f"{say_count(survey.num_planned, 'dialogue')} planned"
         )
         return plain(f"{root}: {planned}, nothing is published yet", 1000)
     counts = {key: ledger.counts.get(key, 0) for key in ("planned", "kept", "rejected", "failed")}
     tables = ", ".join(f"{number:,} {name}" for name, number in ledger.tables.items() if name in MEDIA_TABLES)
     return plain(
         f"{ledger.name} ({root}): {counts['planned']:,} planned = {counts['kept']:,} kept + {counts['rejected']:,} "
-        f"rejected + {counts['failed']:,} failed; {tables or 'no media'}; {len(ledger.shards):,} shards",
+        f"rejected + {counts['failed']:,} failed; {tables or 'no media'}; {say_count(len(ledger.shards), 'shard')}",
         1000,
     )
 
@@ -123,11 +128,20 @@ def _say_run(holder: Holder | None, tally: TallyLine | None) -> Text:
         return plain(f"A run is {tally.state}: {holder}{told}{silent}.")
     if tally is None:
         return Text("No run is working on it.")
-    ago = say_duration(max(0.0, time.time() - tally.t))
-    if tally.state in ("running", "draining"):
-        return plain(f"No run is working on it. The last one was killed or crashed {ago} ago; run again to go on.")
-    ended = {"done": "ended well", "stopped": "was stopped", "failed": "failed"}[tally.state]
-    return plain(f"No run is working on it. The last one {ended} {ago} ago.")
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(tally.t))
+    ago = f"{say_duration(max(0.0, time.time() - tally.t))} ago ({when})"
+    return plain(f"No run is working on it. The last one {_say_end(tally, ago)}.", 1000)
+
+
+def _say_end(tally: TallyLine, ago: str) -> str:
+    end = tally.end.rstrip(".")
+    if tally.state == "done":
+        return f"ended well {ago}"
+    if tally.state == "failed":
+        return f"failed {ago}: {end or 'it gave no reason'}"
+    if tally.state == "stopped":
+        return f"was stopped {ago}: {end or 'by Ctrl-C'}; run again to go on"
+    return f"was killed or crashed {ago}; run again to go on"
 
 
 def _say_run_in_a_line(holder: Holder, tally: TallyLine | None) -> Text:
@@ -144,8 +158,8 @@ def _say_run_in_a_line(holder: Holder, tally: TallyLine | None) -> Text:
 def _say_llm(tally: TallyLine) -> Text:
     busy = f", {tally.note}" if tally.calls_in_flight and tally.note else ""
     return plain(
-        f"{tally.calls_in_flight:,} calls in flight{busy}; {tally.tokens:,} tokens, {tally.tokens_per_second:,.0f} a "
-        f"second; {tally.spend_usd:,.2f} USD"
+        f"{say_count(tally.calls_in_flight, 'call')} in flight{busy}; {say_count(tally.tokens, 'token')}, "
+        f"{tally.tokens_per_second:,.0f} a second; {tally.spend_usd:,.2f} USD"
     )
 
 
@@ -188,6 +202,27 @@ def _draw_matrix(ledger: Ledger) -> Table:
             plain(name, 40),
             f"{cell.get('share', 0):.1%}",
             f"{cell.get('planned', 0):,.0f}",
+            f"{kept:,.0f}",
+            f"{kept / total:.1%}" if total else "",
+        )
+    return table
+
+
+def _draw_features(ledger: Ledger) -> Table:
+    """Features wanted and reached; shares are of the cell's dialogues."""
+    table = Table(box=None, pad_edge=False, title="Features", title_justify="left")
+    for name in ("cell", "feature"):
+        table.add_column(name)
+    for name in ("wanted", "planned", "kept", "got"):
+        table.add_column(name, justify="right")
+    for name, numbers in ledger.features.items():
+        cell, _, feature = name.partition("/")
+        total, kept = ledger.matrix.get(cell, {}).get("kept", 0), numbers.get("kept", 0)
+        table.add_row(
+            plain(cell, 40),
+            plain(feature, 40),
+            f"{numbers.get('share', 0):.1%}",
+            f"{numbers.get('planned', 0):,.0f}",
             f"{kept:,.0f}",
             f"{kept / total:.1%}" if total else "",
         )

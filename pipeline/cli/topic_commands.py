@@ -25,6 +25,7 @@ from pipeline.contracts.prompts import PromptBook
 from pipeline.values.errors import ManifestError, ModelFileError
 from pipeline.values.ids import content_key
 from pipeline.values.records import Topic
+from pipeline.values.words import say_count, suggest
 from pipeline.work.topic_coverage import diff_topics
 from pipeline.work.topic_variety import Kind, Likeness, Sieve
 
@@ -50,7 +51,7 @@ def list_topics(file: Path, metas: Sequence[str], matching: str | None, prompts:
     console = Console(highlight=False)
     for entry in entries:
         print_line(console, f"{entry.number:>6}  {entry.topic.meta_topic or '-':<{width}}  ", entry.topic.text)
-    console.print(f"{len(entries):,} topics")
+    console.print(say_count(len(entries), "topic"))
 
 
 def add_topics(
@@ -78,7 +79,7 @@ def add_topics(
     new = _taken(wanted, hits, anyway)
     if new:
         there.add(new).write()
-    console.print(f"{len(new):,} of {len(wanted):,} topics added to {file}", markup=False, soft_wrap=True)
+    console.print(f"{len(new):,} of {say_count(len(wanted), 'topic')} added to {file}", markup=False, soft_wrap=True)
     return 0 if new or not wanted else 1
 
 
@@ -111,7 +112,7 @@ def prune_topics(file: Path, metas: Sequence[str], matching: str | None, dry_run
         there.remove(reasons.keys()).write()
     what = "would be removed; nothing was changed" if dry_run else "removed"
     left = len(there.entries) - len(reasons)
-    console.print(f"{len(reasons):,} topics {what}; {left:,} left in {file}", markup=False, soft_wrap=True)
+    console.print(f"{say_count(len(reasons), 'topic')} {what}; {left:,} left in {file}", markup=False, soft_wrap=True)
 
 
 def diff_files(former: Path, current: Path, how: Comparing) -> None:
@@ -187,8 +188,8 @@ def check_metas(metas: Collection[str], book: PromptBook) -> None:
     """Refuse meta-topics that the prompts folder does not have."""
     for name in metas:
         if name not in book.meta_topics:
-            some = ", ".join(sorted(book.meta_topics)[:6])
-            raise ManifestError(f"--meta: {name!r} does not stand in meta_topics.yaml, which has {some}, …")
+            near = suggest(name, book.meta_topics)
+            raise ManifestError(f"--meta: {name!r} does not stand in meta_topics.yaml; {near}")
 
 
 def print_line(console: Console, label: str, text: str) -> None:

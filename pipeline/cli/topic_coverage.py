@@ -12,6 +12,7 @@ from pipeline.adapters.topic_files import read_topic_file
 from pipeline.cli.plain import plain
 from pipeline.cli.topic_commands import comparing, open_book
 from pipeline.values.errors import ManifestError
+from pipeline.values.words import say_count
 from pipeline.work.topic_coverage import Coverage, MetaCoverage, measure_coverage
 from pipeline.work.topic_plot import plot_coverage
 from pipeline.work.topic_variety import Kind
@@ -33,7 +34,7 @@ def print_coverage(file: Path, wanted: int, plot: Path | None, words_only: bool,
     for line in describe_gaps(found):
         console.print(plain(line, 5000), soft_wrap=True)
     if plot is not None:
-        title = f"{file.name}: {found.total.count:,} topics, {found.total.share_alike:.1%} alike"
+        title = f"{file.name}: {say_count(found.total.count, 'topic')}, {found.total.share_alike:.1%} alike"
         with replacing(plot) as partial:
             partial.write_text(plot_coverage(found, title), encoding="utf-8")
         console.print(f"Plot: {plot}", markup=False, soft_wrap=True)
@@ -49,8 +50,11 @@ def describe_gaps(found: Coverage) -> list[str]:
     if short:
         lines.append(f"Fewer than {found.wanted:,} ({len(short)}): {', '.join(short)}")
     if found.total.missing:
-        lines.append(f"{found.total.missing:,} topics are missing; `anyinstruct topics expand` writes them.")
-    return lines or [f"Every meta-topic has its {found.wanted:,} topics."]
+        are = "is" if found.total.missing == 1 else "are"
+        lines.append(
+            f"{say_count(found.total.missing, 'topic')} {are} missing; `anyinstruct topics expand` writes more."
+        )
+    return lines or [f"Every meta-topic has its {say_count(found.wanted, 'topic')}."]
 
 
 def _table(found: Coverage) -> Table:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.adapters.complaints import word_errors
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
@@ -26,11 +28,13 @@ from pipeline.contracts.prompts import PromptBook
 from pipeline.contracts.watch import Drained
 from pipeline.execution.project import Project, load_project
 from pipeline.execution.shard_work import ShardWork
-from pipeline.values.errors import ManifestError
+from pipeline.values.errors import EndpointError, ManifestError
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Topic
 from pipeline.values.units import USD
-from pipeline.work.asking import Asker
+from pipeline.values.words import say_count
+from pipeline.work.asking import Asker, read_account
+from pipeline.work.purse import Purse
 from pipeline.work.topic_expansion import Expansion, FreshTries, Goal, State, count_calls
 from pipeline.work.topic_variety import Kind, Sieve
 
@@ -38,6 +42,11 @@ WORK_SUFFIX = ".work"
 """Beside ``topics.txt``, ``topics.txt.work/`` keeps the journal of what was paid for."""
 
 STAGE = "topics"
+OPTIONS = {"writer.base_url": "--base-url", "state base_url": "give --base-url"} | {
+    key: "--model" for key in ("writer.model", "writer.api_key_env", "writer.price")
+}
+"""By the key that an error names, the option that says the same."""
+
 PER_CALL = {"openai": 50, "embedded": 10}
 
 
@@ -71,6 +80,8 @@ class CallLimit:
         """Count calls and what they cost."""
         if event == "call":
             self.calls += 1
+        elif event == "unsent":  # it did not get out, or was refused for a reason that is not its own
+            self.calls -= 1
         elif event == "answer":
             self.usd += facts["usd"]
             self.tokens += facts["tokens"]
@@ -100,12 +111,17 @@ class FileShelf:
 
 @dataclass(frozen=True)
 class Extent:
-    """How far an expansion goes; ``per_call`` None takes what suits the engine."""
+    """How far an expansion goes; ``per_call`` None takes what suits the engine.
+
+    Attributes:
+        budget: US dollars that all expansions of the file together may spend on calls.
+    """
 
     per_meta: int
     per_call: int | None
     min_new_share: float
     max_calls: int | None
+    budget: USD | None = None
 
 
 def expand_file(file: Path, means: Means, extent: Extent) -> int:
@@ -117,17 +133,23 @@ def expand_file(file: Path, means: Means, extent: Extent) -> int:
         CorpusError: another expansion of the file is running, or it cannot be written.
     """
     console, project = Console(highlight=False), _project(means)
+    _check_money(project, means, extent.budget)
     check_metas(means.metas, project.book)
     writer = project.manifest.writer
     goal = Goal(extent.per_meta, extent.per_call or PER_CALL[writer.engine], extent.min_new_share)
     shelf, watch = FileShelf(file, project.book), CallLimit(extent.max_calls)
-    work = ShardWork(project, None, watch)
-    lock = CorpusLock.acquire(file.with_name(file.name + WORK_SUFFIX) / "journal")
+    purse = Purse(is_final=True)
+    work = ShardWork(project, None, watch, purse)
+    folder = file.with_name(file.name + WORK_SUFFIX) / "journal"
+    lock = CorpusLock.acquire(folder)
+    journal = FileJournal(folder, STAGE, lock.epoch)
     try:
+        before = read_account(journal).paid
+        if extent.budget is not None:
+            purse.allow(extent.budget - before)
         if writer.engine == "embedded":
             fetch_models(ModelCache(), [entry.model for entry in writer.blend], console)
         with comparing([file], shelf.read(), means.words_only, console) as embedder:
-            journal = FreshTries(FileJournal(file.with_name(file.name + WORK_SUFFIX) / "journal", STAGE, lock.epoch))
             writing = work.writing
             expansion = Expansion(
                 meta_topics=[
@@ -136,20 +158,32 @@ def expand_file(file: Path, means: Means, extent: Extent) -> int:
                 goal=goal,
                 shelf=shelf,
                 sieve=Sieve(embedder),
-                asker=Asker(writing.chat, journal, watch, writing.prices, writing.purse),
+                asker=Asker(writing.chat, FreshTries(journal), watch, writing.prices, writing.purse),
                 writing=writing,
                 tell=lambda expansion: _tell(expansion, watch, console),
             )
             _announce(expansion, shelf, extent.max_calls, console)
-            is_whole = asyncio.run(_run(expansion, work, watch))
+            end = asyncio.run(_run(expansion, work, watch))
+    except EndpointError as exc:
+        raise EndpointError(_say_options(str(exc), means)) from exc
     finally:
         lock.release()
     _conclude(expansion, watch, file, console)
-    if is_whole:
+    if end is None:
         return 0
-    why = "Stopped" if watch.is_ending else f"Stopped after {watch.calls:,} calls, as asked"
-    console.print(f"{why}; what was answered is kept. The same command goes on.", soft_wrap=True)
+    spent = f"{before + watch.usd:.4f} of {extent.budget:.4f} USD are spent" if purse.is_spent else None
+    console.print(_say_why(end, watch, spent), soft_wrap=True)
     return INTERRUPTED if watch.is_ending else OVER_BUDGET
+
+
+def _say_why(end: str, watch: CallLimit, spent: str | None) -> str:
+    """Say why it ended before all was done, and how to go on."""
+    if watch.is_ending:
+        return "Stopped; what was answered is kept. The same command goes on."
+    if spent is not None:
+        return f"Stopped: {end}; {spent}, earlier runs included. To go on: --budget MORE"
+    calls = say_count(watch.calls, "call")
+    return f"Stopped after {calls}, as asked; what was answered is kept. The same command goes on."
 
 
 def _project(means: Means) -> Project:
@@ -162,26 +196,47 @@ def _project(means: Means) -> Project:
         project = load_project(means.manifest)
         path, manifest = project.path, project.manifest
     else:
-        is_locked = means.base_url is None and means.model in load_lock().models
+        is_locked = means.base_url is None and means.model in load_lock().language_models
         sampling = {"engine": "embedded", "repeat_penalty": 1.1} if is_locked else {"engine": "openai"}
         path = Path("--model")
-        manifest = Manifest.model_validate(
-            {
-                "schema_version": 1,
-                "name": "topics",
-                "topics": {"generate": {}},
-                "mix": [{"name": "text", "gives": ["text"], "answers": ["text"]}],
-                "writer": {"model": means.model, "base_url": means.base_url, **sampling},
-            }
-        )
+        data = {
+            "schema_version": 1,
+            "name": "topics",
+            "topics": {"generate": {}},
+            "mix": [{"name": "text", "gives": ["text"], "answers": ["text"]}],
+            "writer": {"model": means.model, "base_url": means.base_url, **sampling},
+        }
+        try:
+            manifest = Manifest.model_validate(data)
+        except ValidationError as exc:
+            told = "\n".join(map(str, word_errors(Manifest, data, exc)))
+            raise ManifestError(_say_options(told, means)) from exc
     if means.prompts is not None:
         manifest = manifest.model_copy(update={"prompts": str(means.prompts.absolute())})
     # Topics have no corpus: nothing below reads or writes that folder.
     return Project(path, manifest, Path("corpora") / manifest.name)
 
 
-async def _run(expansion: Expansion, work: ShardWork, watch: CallLimit) -> bool:
-    """Expand until all is done; False where the calls were used up or the user ended it."""
+def _check_money(project: Project, means: Means, budget: USD | None) -> None:
+    """Refuse what no call could pass, and a budget that cannot be kept, before anything is done."""
+    if project.missing_key:
+        raise ManifestError(_say_options(project.locate(project.missing_key), means))
+    if budget is not None and means.manifest is None and project.unpriced:
+        raise ManifestError(f"--budget: nobody stated what {means.model} costs; take a --manifest with writer.price")
+    project.check_budget(budget)
+
+
+def _say_options(text: str, means: Means) -> str:
+    """Name in an error what the user wrote: options of the command, where there is no manifest."""
+    if means.manifest is not None:
+        return text
+    for key, option in OPTIONS.items():
+        text = text.replace(key, option)
+    return text
+
+
+async def _run(expansion: Expansion, work: ShardWork, watch: CallLimit) -> str | None:
+    """Expand until all is done; where the calls or the money were used up or the user ended it, say so."""
 
     def on_interrupt() -> None:
         if watch.is_ending:
@@ -193,11 +248,11 @@ async def _run(expansion: Expansion, work: ShardWork, watch: CallLimit) -> bool:
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, on_interrupt)
     try:
         await expansion.run()
-    except Drained:
-        return False
+    except Drained as exc:
+        return str(exc)
     finally:
         await work.close()
-    return True
+    return None
 
 
 def _announce(expansion: Expansion, shelf: FileShelf, max_calls: int | None, console: Console) -> None:
@@ -205,9 +260,11 @@ def _announce(expansion: Expansion, shelf: FileShelf, max_calls: int | None, con
     have = {meta.id: sum(topic.meta_topic == meta.id for topic in topics) for meta in expansion.meta_topics}
     lacking = [max(0, expansion.goal.per_meta - count) for count in have.values()]
     limit = "no limit" if max_calls is None else f"a limit of {max_calls:,}"
+    missing, calls = sum(lacking), count_calls(expansion.goal, lacking)
     console.print(
-        f"{sum(lacking):,} topics are missing from {sum(count > 0 for count in lacking):,} of {len(lacking):,} "
-        f"meta-topics: {count_calls(expansion.goal, lacking):,} calls or more, with {limit}.",
+        f"{say_count(missing, 'topic')} {'is' if missing == 1 else 'are'} missing from "
+        f"{sum(count > 0 for count in lacking):,} of {say_count(len(lacking), 'meta-topic')}: "
+        f"{say_count(calls, 'call')} or more, with {limit}.",
         soft_wrap=True,
     )
 
@@ -218,7 +275,8 @@ def _tell(expansion: Expansion, watch: CallLimit, console: Console) -> None:
     states = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     left_out = sum(row.alike.total() for row in rows)
     console.print(
-        f"{sum(row.added for row in rows):,} topics added, {left_out:,} left out, {watch.calls:,} calls; {states}",
+        f"{say_count(sum(row.added for row in rows), 'topic')} added, {left_out:,} left out, "
+        f"{say_count(watch.calls, 'call')}; {states}",
         soft_wrap=True,
     )
 
@@ -237,7 +295,8 @@ def _conclude(expansion: Expansion, watch: CallLimit, file: Path, console: Conso
     added = sum(row.added for row in expansion.rows.values())
     price = "" if not watch.usd else f", {watch.usd:,.2f} USD"
     console.print(
-        f"{added:,} topics added to {file} with {watch.calls:,} calls, {watch.tokens:,} tokens written{price}",
+        f"{say_count(added, 'topic')} added to {file} with {say_count(watch.calls, 'call')}, "
+        f"{say_count(watch.tokens, 'token')} written{price}",
         markup=False,
         soft_wrap=True,
     )

@@ -146,6 +146,15 @@ def expand(  # noqa: PLR0913  an option is a parameter
             show_default=False,
         ),
     ] = None,
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            min=0.0,
+            help="US dollars that all expansions of this file may spend; exit code 3 once no call fits, and more of it "
+            "goes on.",
+            show_default=False,
+        ),
+    ] = None,
     words_only: WordsOnly = False,
     prompts: Prompts = None,
 ) -> None:
@@ -153,4 +162,4 @@ def expand(  # noqa: PLR0913  an option is a parameter
     from pipeline.cli.topic_expanding import Extent, Means, expand_file
 
     means = Means(manifest, model, base_url, tuple(meta or ()), prompts, words_only)
-    raise typer.Exit(expand_file(file, means, Extent(per_meta, per_call, min_new, max_calls)))
+    raise typer.Exit(expand_file(file, means, Extent(per_meta, per_call, min_new, max_calls, budget)))

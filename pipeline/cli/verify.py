@@ -15,6 +15,7 @@ from pipeline.adapters.runs import find_holder
 from pipeline.cli.plain import plain
 from pipeline.execution.verification import Verification, set_aside, total_bytes
 from pipeline.values.errors import CorpusError
+from pipeline.values.words import say_count
 from pipeline.work.verifying import summarise
 
 MAX_ROWS = 200
@@ -34,6 +35,7 @@ def verify_corpus(corpus: Path, fix: bool) -> int:
     _print_findings(result, console)
     console.print(_summary(result, time.monotonic() - started), markup=False, soft_wrap=True)
     if result.is_sound:
+        _say_what_is_lacking(result, console)
         return 0
     if fix:
         _fix(result, console)
@@ -60,7 +62,7 @@ def _lines(result: Verification) -> list[tuple[str, str, str, str]]:
     ordered = sorted(result.findings, key=lambda finding: finding.severity)
     lines: list[tuple[str, str, str, str]] = [(f.severity, f.code, f.where, f.message) for f in ordered[:MAX_ROWS]]
     if len(ordered) > MAX_ROWS:
-        lines.append(("", "", "", f"and {len(ordered) - MAX_ROWS:,} findings more"))
+        lines.append(("", "", "", f"and {say_count(len(ordered) - MAX_ROWS, 'finding')} more"))
     for (code, where), number in result.num_alike.items():
         lines.append(("", code, where, f"and {number:,} more of these"))
     return lines
@@ -85,12 +87,30 @@ def _print_findings(result: Verification, console: Console) -> None:
 
 def _summary(result: Verification, seconds: float) -> str:
     errors, notes = summarise(result.findings)
-    verdict = "sound" if result.is_sound else "DAMAGED"
+    verdict = "DAMAGED" if not result.is_sound else "sound" if result.num_dialogues else "EMPTY"
     more = sum(result.num_alike.values())
     return (
-        f"{verdict}: {result.num_files:,} files hashed, {result.num_dialogues:,} dialogues and {result.num_assets:,} "
-        f"assets read in {seconds:.1f} s; {errors + more:,} errors, {notes:,} notes"
+        f"{verdict}: {say_count(result.num_files, 'file')} hashed, {say_count(result.num_dialogues, 'dialogue')} and "
+        f"{say_count(result.num_assets, 'asset')} read in {seconds:.1f} s; {say_count(errors + more, 'error')}, "
+        f"{say_count(notes, 'note')}"
     )
+
+
+def _say_what_is_lacking(result: Verification, console: Console) -> None:
+    """Say of a corpus without a dialogue why there is none, as far as that is known, and what to do."""
+    if result.num_dialogues:
+        return
+    ledger = result.folder.read_ledger()
+    if ledger is None:
+        text = f"Nothing is published yet. Go on: anyinstruct run {_manifest_of(result.folder)}"
+    else:
+        lost = ", ".join(f"{say_count(ledger.counts.get(key, 0), 'dialogue')} {key}" for key in ("rejected", "failed"))
+        why = "; ".join(f"{reason} {count:,}" for reason, count in ledger.reasons.items())
+        text = (
+            f"Not one dialogue is kept: {lost}{f' ({why})' if why else ''}. Look at them with `anyinstruct status "
+            f"{result.folder.root}`, mend the manifest, and run it again."
+        )
+    console.print(plain(text, 1000), soft_wrap=True)
 
 
 def _fix(result: Verification, console: Console) -> None:
@@ -107,7 +127,7 @@ def _fix(result: Verification, console: Console) -> None:
     if left:
         console.print("Restore these from a copy: work/ does not hold the stage files that they were packed from.")
     if any(finding.code == "plan_damaged" for finding in result.findings):
-        console.print("work/plan.parquet is damaged: put back work/plan.parquet.former or a copy before you run.")
+        console.print("work/plan.parquet is damaged and stays as it is: mend it as said above before you run.")
     console.print(
         plain(f"Rebuild what is missing: anyinstruct run {_manifest_of(result.folder)}", 1000), soft_wrap=True
     )

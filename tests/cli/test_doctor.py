@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,12 +15,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipeline.adapters.hub_weights import WeightsFound
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.model_lock import ModelLock
 from pipeline.adapters.renderers import minimal
+from pipeline.adapters.renderers.musicgen import MusicgenOptions
 from pipeline.cli.doctor import examine, fetch_each
-from pipeline.execution import diagnosis
+from pipeline.execution import diagnosis, diagnosis_files
+from pipeline.execution.diagnosis_files import look_at_weights
 from pipeline.values.errors import ManifestError
+from pipeline.values.manifest import Writer
 
 KEY = "sk-secret-0123456789"
 MANIFEST = """
@@ -153,14 +158,73 @@ def test_what_an_endpoint_says_is_told_and_never_the_key(
     assert KEY not in out
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://[::1/v1", "nonsense"])
-def test_an_endpoint_that_is_not_there_is_a_problem(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
-) -> None:
-    assert examine(write(tmp_path, remote(url)), fetch=False) == 1
+def test_an_endpoint_that_is_not_there_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert examine(write(tmp_path, remote("http://127.0.0.1:9/v1")), fetch=False) == 1
     out = capsys.readouterr().out
     assert "cannot be reached" in out
+    assert "problem: http://127.0.0.1:9/v1: start the server, or correct writer.base_url" in out
     assert "$TEST_KEY" in out
+
+
+@pytest.mark.parametrize(
+    ("stated", "variable", "advice"),
+    [
+        (None, None, "check the network, a proxy (HTTPS_PROXY) or firewall on the way to it"),
+        (None, "http://localhost:8000/v1", "start the server, or correct $OPENAI_BASE_URL"),
+        ("http://models.example/v1", None, "check writer.base_url, the network, and whether the server is up"),
+        ("http://[::1]:8000/v1", "http://x/v1", "start the server, or correct writer.base_url"),
+    ],
+)
+def test_nobody_is_told_to_start_a_server_that_is_not_theirs(
+    stated: str | None, variable: str | None, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", variable)
+    assert diagnosis.advise_on(Writer(engine="openai", model="m", base_url=stated)) == advice
+
+
+def test_weights_that_are_not_here_are_told_with_size_room_and_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = WeightsFound(False, tmp_path / "hub", 2_400_000_000, "hf download facebook/musicgen-small")
+    monkeypatch.setattr(diagnosis_files, "find_weights", lambda options: found)
+    fact = look_at_weights(MusicgenOptions(model="facebook/musicgen-small"))
+    assert fact is not None
+    assert (fact.state, fact.text) == ("note", "facebook/musicgen-small is not here, about 2.4 GB")
+    assert fact.advice.startswith("the first render fetches it, or do it now: hf download facebook/musicgen-small; ")
+    assert fact.advice.endswith(f"GB are free at {tmp_path / 'hub'}")
+    fact = look_at_weights(MusicgenOptions(model="facebook/musicgen-small", offline=True))
+    assert fact is not None
+    assert fact.state == "problem"
+    found = found._replace(num_bytes=10**18)
+    fact = look_at_weights(MusicgenOptions(model="facebook/musicgen-small"))
+    assert fact is not None
+    assert fact.state == "problem"
+    assert fact.advice.startswith(f"make room at {tmp_path / 'hub'}: 1000000000.0 GB are to be fetched, ")
+    found = found._replace(is_here=True)
+    assert look_at_weights(MusicgenOptions(model="facebook/musicgen-small")) is None
+
+
+def test_room_is_held_against_what_is_to_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, "{engine: embedded, model: smollm2-135m-instruct-q4_1}")
+    examine(path, fetch=False)
+    assert "0.1 GB are to be fetched and 0.2 GB wanted meanwhile, " in capsys.readouterr().out
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**8)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    assert examine(path, fetch=False) == 1
+    assert "problem: room: make room, or set $ANYINSTRUCT_CACHE" in capsys.readouterr().out
+
+
+def test_every_renderer_is_told_with_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    examine(None, fetch=False)
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if line.split()[:1] in (["minimal-image"], ["minimal-speech"])]
+    assert len(lines) == 2
+    assert all("For dry runs and tests: the smallest valid " in line for line in lines)
+    (line,) = [line for line in out.splitlines() if line.split()[:1] == ["diffusers"] and "needs options" in line]
+    assert "Pictures by a diffusion model; image; needs options: model" in line
 
 
 def test_an_endpoint_that_does_not_answer_is_not_waited_for(
@@ -172,9 +236,12 @@ def test_an_endpoint_that_does_not_answer_is_not_waited_for(
     assert "did not answer within 0.1 s" in capsys.readouterr().out
 
 
-def test_a_password_in_an_address_stays_off_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    examine(write(tmp_path, remote("http://me:hush@127.0.0.1:9/v1?token=hush")), fetch=False)
-    assert "hush" not in capsys.readouterr().out
+def test_a_password_in_an_address_stays_off_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ManifestError, match="holds a user name or password") as caught:
+        examine(write(tmp_path, remote("http://me:hush@127.0.0.1:9/v1?token=hush")), fetch=False)
+    assert "hush" not in str(caught.value) + capsys.readouterr().out
 
 
 def test_the_official_endpoint_needs_a_key(
@@ -212,7 +279,7 @@ def test_gpus_are_listed_and_counted_against_the_manifest(tmp_path: Path, capsys
         assert examine(write(tmp_path, remote(url), gpus=1), fetch=False) == 0
         assert "Painter 9000, 24576 MiB, 24000 MiB free, driver 590.1" in capsys.readouterr().out
         assert examine(write(tmp_path, remote(url), gpus=1.5), fetch=False) == 1
-    assert "reserve 1.5 GPUs, 1 are here" in capsys.readouterr().out
+    assert "reserve 1.5 GPUs, of which there are 1 here" in capsys.readouterr().out
 
 
 def test_fetching_goes_on_past_a_model_that_cannot_be_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def test_a_plan_imports_neither_ray_nor_torch(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ("budget: 5", "nobody stated what made-up costs, so no budget can be kept: state writer.price"),
-        ("budget: -1", "budget: Input should be greater than or equal to 0 (is -1)"),
+        ("budget: -1", "budget: must be 0.0 or more (is -1)"),
     ],
 )
 def test_a_budget_that_cannot_be_kept_is_refused_by_the_plan_already(
@@ -96,6 +96,19 @@ def test_a_plan_names_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_text(RECIPE.read_text("utf-8") + "budget: 100\n", "utf-8")
     print_plan(path, tmp_path / "none", None)
     assert "The budget of all runs together is 100.00 USD." in capsys.readouterr().out
+
+
+def test_a_plan_says_that_a_run_would_lack_its_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    print_plan(RECIPE, tmp_path / "none", None)
+    assert "would be refused" not in capsys.readouterr().out
+    monkeypatch.delenv("OPENAI_API_KEY")
+    print_plan(RECIPE, tmp_path / "none", None)
+    said = capsys.readouterr().out
+    line = next(n for n, text in enumerate(RECIPE.read_text("utf-8").splitlines(), 1) if text == "writer:")
+    assert f"A run would be refused: {RECIPE}:{line}: writer.api_key_env: $OPENAI_API_KEY is not set" in said
 
 
 def test_no_amount_of_money_is_no_budget() -> None:

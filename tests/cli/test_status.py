@@ -94,15 +94,32 @@ def test_a_silent_run_is_called_silent(held: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
-    [("running", "was killed or crashed"), ("done", "ended well"), ("stopped", "was stopped"), ("failed", "failed")],
+    ("state", "end", "words"),
+    [
+        ("running", "", "was killed or crashed 60 s ago ({when}); run again to go on."),
+        ("draining", "", "was killed or crashed 60 s ago ({when}); run again to go on."),
+        ("done", "", "ended well 60 s ago ({when})."),
+        ("stopped", "", "was stopped 60 s ago ({when}): by Ctrl-C; run again to go on."),
+        ("stopped", "the budget of 1.0000 USD is reached", "): the budget of 1.0000 USD is reached; run again to go"),
+        ("failed", "", "failed 60 s ago ({when}): it gave no reason."),
+        ("failed", "m at x: 401: no\x1b[2J; check $KEY.", "failed 60 s ago ({when}): m at x: 401: no�[2J; check $KEY."),
+    ],
 )
-def test_the_end_of_the_last_run_is_told(
-    work: Path, capsys: pytest.CaptureFixture[str], state: str, words: str
+def test_the_end_of_the_last_run_is_told_in_one_line(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, end: str, words: str
 ) -> None:
-    tell(work, state=state)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    tell(work, state=state, end=end, t=now - 60)
     print_status(work.parent, follow=False)
-    assert words in capsys.readouterr().out
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(now - 60))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("No run is working on it.")]
+    assert words.format(when=when) in line
+
+
+def test_a_moment_that_no_calendar_knows_is_passed_over(work: Path) -> None:
+    tell(work, t=1e18)
+    assert read_last_tally(work) is None
 
 
 def test_a_lock_file_left_by_a_dead_process_is_no_run(work: Path) -> None:

@@ -5,9 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,10 +17,11 @@ from pipeline.adapters.topic_files import read_topic_file
 from pipeline.cli.app import app
 from pipeline.cli.topic_expanding import CallLimit
 from pipeline.contracts.watch import Drained
-from pipeline.values.errors import CorpusError, ManifestError
+from pipeline.values.errors import CorpusError, EndpointError, ManifestError
 from tests.support.endpoint import running_endpoint
 from tests.support.projects import describe, write_manifest
 from tests.support.stages import read_book
+from tests.support.waiting import wait_until
 
 TEXT = """\
 # Ours, reviewed.
@@ -67,13 +66,13 @@ def test_topics_are_listed_with_their_lines(file: Path) -> None:
         ["2", "topics"],
     ]
     assert "odd socks" in ask("list", file, "--matching", "SOCKS|kettle")
-    assert "1 topics" in ask("list", file, "--matching", "^a kite")
+    assert "1 topic\n" in ask("list", file, "--matching", "^a kite")
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--meta", "cats"], r"--meta: 'cats' does not stand in meta_topics\.yaml, which has "),
+        (["--meta", "cats"], r"--meta: 'cats' does not stand in meta_topics\.yaml; "),
         (["--matching", "("], r"--matching: '\(' is no regular expression"),
     ],
 )
@@ -104,7 +103,7 @@ def test_meanings_are_compared_and_kept(file: Path, own_cache: Path) -> None:
     assert len(list((own_cache / "vectors").glob("*.npz"))) == 1
     said = ask("add", "river lanterns floating at night", file, "--anyway")
     assert "added anyway: " in said
-    assert "1 of 1 topics added" in said
+    assert "1 of 1 topic added" in said
     ask("add", "river lanterns floating at night", file, "--anyway", code=1)
 
 
@@ -222,7 +221,7 @@ def test_a_killed_expansion_goes_on_from_its_journal(file: Path, tmp_path: Path)
     whole = tmp_path / "whole" / "topics.txt"
     whole.parent.mkdir()
     whole.write_text(TEXT)
-    with running_endpoint(delay=0.4) as endpoint:
+    with running_endpoint() as endpoint:
 
         def command(path: Path) -> list[str]:
             metas = ["--meta", "night-markets", "--meta", "laundry-day", "--per-meta", "40", "--per-call", "10"]
@@ -232,11 +231,14 @@ def test_a_killed_expansion_goes_on_from_its_journal(file: Path, tmp_path: Path)
         environment = {**os.environ, "OPENAI_API_KEY": "none"}
         subprocess.run(command(whole), env=environment, check=True, capture_output=True)
         num_calls = len(endpoint.take())
+        # Two are answered, the others never: so it is killed with some done and some to do.
+        endpoint.answer_only(2)
         process = subprocess.Popen(command(file), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        _wait(lambda: len(endpoint.requests) >= 3)
+        wait_until(lambda: len(endpoint.requests) >= 3)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         before = endpoint.take()
+        endpoint.room = None
         assert len(before) < num_calls
         subprocess.run(command(file), env=environment, check=True, capture_output=True)
         repeated = len(before) + len(endpoint.take()) - num_calls
@@ -246,7 +248,8 @@ def test_a_killed_expansion_goes_on_from_its_journal(file: Path, tmp_path: Path)
 
 
 def test_an_interrupted_expansion_keeps_what_was_in_flight(file: Path) -> None:
-    with running_endpoint(delay=1) as endpoint:
+    with running_endpoint() as endpoint:
+        endpoint.answer_only(0)
         start = [sys.executable, "-m", "pipeline.cli.app", "topics", "expand", str(file), "--words-only"]
         metas = ["--meta", "night-markets", "--meta", "laundry-day", "--per-meta", "40", "--per-call", "10"]
         process = subprocess.Popen(
@@ -256,11 +259,17 @@ def test_an_interrupted_expansion_keeps_what_was_in_flight(file: Path) -> None:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        _wait(lambda: len(endpoint.requests) == 2)
+        wait_until(lambda: len(endpoint.requests) == 2)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if "Finishing what is in flight" in line:
+                break
+        endpoint.room = None
+        said += process.communicate()[0]
         assert process.returncode == 130, said
-        assert "Finishing what is in flight" in said
         assert "Stopped; what was answered is kept. The same command goes on." in said
         assert len(endpoint.take()) == 2
     assert len(read_topic_file(file, read_book().meta_topics).entries) == 4 + 20
@@ -285,14 +294,6 @@ def test_a_manifest_says_who_writes_and_by_which_prompts(tmp_path: Path, monkeyp
     assert len(lines) == 3 + 3 + 3
 
 
-def _wait(is_so: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if is_so():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within 30 s")
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -300,12 +301,61 @@ def _wait(is_so: Callable[[], bool]) -> None:
         (["--model", "x", "--manifest", "y.yaml"], "name either --manifest or --model"),
         (["--manifest", "y.yaml", "--base-url", "http://x"], "--base-url goes with --model"),
         (["--model", "x", "--base-url", "http://127.0.0.1:1/v1", "--meta", "cats"], "'cats' does not stand in"),
+        (["--model", "x", "--base-url", "localhost"], "^--base-url: 'localhost' is no http or https address"),
+        (["--model", "x"], r"^--model: \$OPENAI_API_KEY is not set, .* or give --base-url, the address of a server"),
+        (["--model", "x", "--base-url", "http://x/v1", "--budget", "1"], "^--budget: nobody stated what x costs"),
     ],
 )
-def test_what_expand_is_asked_must_make_sense(file: Path, arguments: list[str], expected: str) -> None:
+def test_what_expand_is_asked_must_make_sense(
+    file: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ManifestError, match=expected):
         ask("expand", file, *arguments)
     assert not file.with_name("topics.txt.work").exists()
+
+
+def test_an_endpoint_that_is_not_there_is_told_by_the_option_and_costs_no_call(
+    file: Path, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.adapters.llm.wire.MAX_TRIES", 1)
+    command = ["topics", "expand", str(file), "--model", "tester", "--base-url", "http://127.0.0.1:9/v1"]
+    result = CliRunner().invoke(app, [*command, "--words-only", "--meta", "night-markets"])
+    assert isinstance(result.exception, EndpointError)
+    assert "cannot be reached: connection refused; check --base-url and the network" in str(result.exception)
+    assert "0 topics added, 0 left out, 0 calls; 1 open" in result.output
+
+
+def test_a_budget_ends_it_before_a_call_that_might_exceed_it_and_more_goes_on(file: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole" / "topics.txt"
+    whole.parent.mkdir()
+    whole.write_text(TEXT)
+    with running_endpoint() as endpoint:
+        writer = {**describe(endpoint.url)["writer"], "price": {"input": 10, "output": 1000}}
+        manifest = write_manifest(tmp_path, describe(endpoint.url, writer=writer))
+        metas = ["--meta", "night-markets", "--meta", "laundry-day"]
+        size = ["--manifest", str(manifest), "--words-only", *metas, "--per-meta", "20", "--per-call", "10"]
+        said = ask("expand", whole, *size)
+        num_calls = len(endpoint.take())
+        spent = num_calls * (100 * 10 + 20 * 1000) / 1e6
+        assert f"{spent:,.2f} USD" in said
+        # At its worst a call costs 0.4 USD for 400 tokens, and its prompt; in truth it comes to 0.021 USD.
+        said = ask("expand", file, *size, "--budget", "0.1", code=3)
+        assert endpoint.take() == []
+        assert "0 topics added to" in said
+        assert "does not fit into the budget; 0.0000 of 0.1000 USD are spent" in said
+        budget = f"{float(said.partition('may cost up to ')[2].partition(' USD')[0]) + 0.03:.4f}"
+        ask("expand", file, *size, "--budget", budget, code=3)
+        first = len(endpoint.take())
+        assert first == 2
+        # What earlier runs have spent counts: the same budget takes it no further.
+        again = ask("expand", file, *size, "--budget", budget, code=3)
+        assert endpoint.take() == []
+        assert f"{first * 0.021:.4f} of {budget} USD are spent, earlier runs included" in again
+        ask("expand", file, *size, "--budget", "5")
+        assert len(endpoint.take()) == num_calls - first
+    assert file.read_text() == whole.read_text()
 
 
 def test_two_expansions_of_one_file_are_refused(file: Path, key: None) -> None:
@@ -324,6 +374,9 @@ def test_a_call_limit_counts_and_ends() -> None:
     watch.note("answer", usd=0.5, tokens=7)
     watch.note("record", stage="topics")
     assert (watch.calls, watch.tokens, watch.usd) == (1, 7, 0.5)
+    watch.note("call", record="x", purpose="y")
+    watch.note("unsent", record="x", purpose="y")
+    assert watch.calls == 1
     with pytest.raises(Drained):
         watch.check()
     endless = CallLimit(None)

@@ -10,7 +10,15 @@ from pipeline.cli.verify import verify_corpus
 from pipeline.contracts.storage import Row
 from pipeline.execution.verification import MAX_EXAMPLES, Verification
 from pipeline.values.errors import CorpusError
-from tests.support.corpora import TinyCorpus, flip_byte, restate_root, restate_shard, restate_table
+from tests.support.corpora import (
+    MadeUpChat,
+    TinyCorpus,
+    flip_byte,
+    make_corpus,
+    restate_root,
+    restate_shard,
+    restate_table,
+)
 
 
 def look(corpus: TinyCorpus) -> dict[str, list[str]]:
@@ -238,6 +246,27 @@ def test_what_cannot_be_rebuilt_is_not_set_aside(tiny: TinyCorpus, capsys: pytes
     assert verify_corpus(tiny.root, fix=True) == 1
     assert path.exists()
     assert "left as it is" in capsys.readouterr().out
+
+
+def test_an_empty_corpus_is_called_empty_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = make_corpus(tmp_path, ("kites",), lambda plan: MadeUpChat(refused={row.id for row in plan}))
+    assert empty.ledger.counts == {"planned": 1, "kept": 0, "rejected": 0, "failed": 1}
+    assert verify_corpus(empty.root, fix=False) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("EMPTY: ")
+    assert "0 dialogues" in out
+    assert "Not one dialogue is kept: 0 dialogues rejected, 1 dialogue failed (dialogues/refused 1)." in out
+    assert f"anyinstruct status {empty.root}" in out
+
+
+def test_a_corpus_of_which_nothing_is_published_is_called_empty(
+    tiny: TinyCorpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tiny.root / "ledger.json").unlink()
+    assert verify_corpus(tiny.root, fix=False) == 0
+    out = capsys.readouterr().out
+    assert "EMPTY: " in out
+    assert "Nothing is published yet. Go on: anyinstruct run " in out
 
 
 def test_a_folder_that_is_no_corpus_is_an_error(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""Small pieces of sentences that every message to a person is made of."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_MANY = 8
+
+
+def say_count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return e.g. ``1 topic``, ``2,000 topics``; ``plural`` for a noun that takes more than an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def say_some(names: Iterable[str]) -> str:
+    """Return the first of some names in the order of the alphabet, and a sign where there are more."""
+    listed = sorted(names)
+    return ", ".join(listed[:_MANY]) + (", …" if len(listed) > _MANY else "")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Say which known name a wrong one is close to, else which there are; to be put behind a semicolon."""
+    listed = sorted(known)
+    near = difflib.get_close_matches(word, listed, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {say_some(listed)}" if listed else "there are none"

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.values.words import say_count, say_some, suggest
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "plural", "said"),
+    [
+        (0, "topic", None, "0 topics"),
+        (1, "topic", None, "1 topic"),
+        (2000, "topic", None, "2,000 topics"),
+        (1, "batch", "batches", "1 batch"),
+        (2, "batch", "batches", "2 batches"),
+    ],
+)
+def test_a_count_agrees_with_its_noun(number: int, noun: str, plural: str | None, said: str) -> None:
+    assert say_count(number, noun, plural) == said
+
+
+def test_a_near_name_is_suggested_and_else_some_are_told() -> None:
+    assert suggest("kokro", ["piper", "kokoro"]) == "did you mean kokoro?"
+    assert suggest("zzz", ["piper", "kokoro"]) == "there are kokoro, piper"
+    assert suggest("zzz", []) == "there are none"
+    assert say_some("ihgfedcba") == "a, b, c, d, e, f, g, h, …"
