@@ -26,6 +26,16 @@ TEST_MODELS = (
 """Fetched before the first test, 0.3 GB in all; what is in the cache already is only checked."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--renderer-samples",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module with SAMPLES for the contract tests of renderers; see tests/support/renderer_samples.py",
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def models() -> ModelCache:
     """The cache of downloaded models, with those that tests run."""

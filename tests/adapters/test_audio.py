@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import ValidationError
 
 from pipeline.adapters.audio import (
     SILENCE_LUFS,
@@ -21,6 +22,11 @@ from pipeline.adapters.audio import (
     set_loudness,
     trim_silence,
 )
+from pipeline.adapters.ogg import renumber_stream
+from pipeline.adapters.probes import probe_sound
+from pipeline.adapters.renderers.soundfont import SoundfontOptions
+from pipeline.adapters.resampling import resample
+from pipeline.adapters.sound_options import SoundFileOptions
 
 
 def sine(
@@ -48,10 +54,81 @@ def test_mp3_sounds_alike_and_says_its_own_length() -> None:
     assert facts.rms == pytest.approx(0.5 / math.sqrt(2), rel=0.05)
 
 
-@pytest.mark.parametrize("extension", ["flac", "wav", "mp3"])
+@pytest.mark.parametrize("extension", ["flac", "wav", "mp3", "opus"])
 def test_the_same_samples_encode_to_the_same_bytes(extension: str) -> None:
     samples = sine(300, 0.3, 22_050)
     assert encode_audio(samples, 22_050, extension) == encode_audio(samples.copy(), 22_050, extension)
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "made"), [(8_000, 8_000), (22_050, 24_000), (32_000, 48_000), (96_000, 48_000)]
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_opus_keeps_length_and_level_at_the_next_rate_that_it_takes(sample_rate: int, made: int, channels: int) -> None:
+    data, facts = encode_and_measure(sine(440, 0.5, sample_rate, channels=channels), sample_rate, "opus")
+    assert (facts.sample_rate, facts.channels) == (made, channels)
+    assert facts.duration == pytest.approx(0.5, abs=1 / made)
+    assert facts.rms == pytest.approx(0.5 / math.sqrt(2), rel=0.05)
+    assert probe_sound(data).columns == {"duration": facts.duration, "sample_rate": made, "channels": channels}
+
+
+def test_mp3_of_an_uncommon_rate_is_made_at_the_next_that_it_takes() -> None:
+    _, facts = encode_and_measure(sine(440, 0.5, 30_000), 30_000, "mp3")
+    assert facts.sample_rate == 32_000
+    assert facts.rms == pytest.approx(0.5 / math.sqrt(2), rel=0.1)
+
+
+@pytest.mark.parametrize("extension", ["mp3", "opus"])
+def test_a_higher_quality_is_larger_and_nearer(extension: str) -> None:
+    noise = (0.1 * np.random.default_rng(3).standard_normal((24_000, 1))).astype(np.float32)
+
+    def distance(quality: int | None) -> tuple[int, float]:
+        data = encode_audio(noise, 24_000, extension, quality)
+        heard, _ = decode_audio(data)
+        spectra = [np.abs(np.fft.rfft(one[:24_000, 0])) for one in (noise, heard)]
+        return len(data), float(np.mean(np.abs(spectra[0] - spectra[1])))
+
+    (low, far), (usual, _), (high, near) = distance(5), distance(None), distance(95)
+    assert low < usual < high
+    assert near < far
+
+
+def test_two_sounds_have_two_stream_numbers() -> None:
+    first, second = (encode_audio(sine(pitch, 0.1, 8_000), 8_000, "opus")[14:18] for pitch in (300, 301))
+    assert first != second
+
+
+def test_resampling_moves_no_tone_and_makes_none() -> None:
+    samples = resample(sine(1_000, 0.5, 22_050, amplitude=0.8), 22_050, 24_000)
+    assert samples.shape == (12_000, 1)
+    # The first and last moments ring, since the tone begins and ends in the middle of a wave.
+    assert samples[1_000:-1_000] == pytest.approx(sine(1_000, 0.5, 24_000, amplitude=0.8)[1_000:-1_000], abs=0.002)
+    back = resample(samples, 24_000, 22_050)
+    assert back.shape == (11_025, 1)
+    assert back[1_000:-1_000] == pytest.approx(sine(1_000, 0.5, 22_050, amplitude=0.8)[1_000:-1_000], abs=0.004)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"fLaC" * 20, "byte 0 of 80"), (b"OggS" + bytes(40), "byte 27"), (b"OggS", "byte 0 of 4")]
+)
+def test_what_is_no_ogg_is_not_renumbered(data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        renumber_stream(data, 1)
+
+
+def test_a_page_that_is_cut_off_is_not_renumbered() -> None:
+    with pytest.raises(ValueError, match="cut off"):
+        renumber_stream(encode_audio(sine(300, 0.1, 8_000), 8_000, "opus")[:-1], 1)
+
+
+def test_a_quality_is_of_lossy_files_alone() -> None:
+    assert SoundFileOptions(extension="opus", quality=40).model_dump() == {"extension": "opus", "quality": 40}
+    # A fingerprint covers the dump: options that state none are what they were before there was one.
+    assert SoundFileOptions().model_dump() == {"extension": "flac"}
+    with pytest.raises(ValidationError, match="flac is exact"):
+        SoundFileOptions(quality=40)
+    with pytest.raises(ValidationError, match="wav is exact"):
+        SoundfontOptions(format="wav", quality=40)
 
 
 def test_samples_over_full_scale_are_clipped_and_do_not_wrap() -> None:
@@ -72,7 +149,7 @@ def test_measures_are_those_of_a_known_wave() -> None:
         (np.zeros((0, 1), dtype=np.float32), "flac", "num_frames"),
         (np.array([np.nan], dtype=np.float32), "flac", "not finite"),
         (np.zeros((4, 9), dtype=np.float32), "flac", "8 channels"),
-        (np.zeros((4, 1), dtype=np.float32), "opus", "use flac, wav or mp3"),
+        (np.zeros((4, 1), dtype=np.float32), "vorbis", "use flac, wav, mp3 or opus"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused_with_a_reason(
@@ -82,9 +159,9 @@ def test_what_cannot_be_encoded_is_refused_with_a_reason(
         encode_audio(samples, 8_000, extension)
 
 
-def test_mp3_refuses_a_sample_rate_that_it_does_not_know() -> None:
-    with pytest.raises(ValueError, match="30000 Hz as mp3"):
-        encode_audio(sine(440, 0.2, 30_000), 30_000, "mp3")
+def test_what_the_library_refuses_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="3 channels at 8000 Hz as mp3"):
+        encode_audio(sine(440, 0.2, 8_000, channels=3), 8_000, "mp3")
 
 
 @pytest.mark.parametrize("data", [b"", b"no audio at all", encode_audio(sine(440, 0.2, 8_000), 8_000)[:20]])

@@ -135,8 +135,8 @@ def test_closing_ends_the_thread_and_fails_what_waits(models: ModelCache) -> Non
     async def run() -> None:
         chat = EmbeddedChat(EmbeddedOptions(model=MODEL, threads=1, context_tokens=1024), models)
         calls = [asyncio.create_task(chat.complete(make_request(number))) for number in range(12)]
-        await asyncio.sleep(0.5)
-        await asyncio.wait_for(chat.close(), 20)
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait_for(chat.close(), 120)
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert any(isinstance(outcome, EndpointError) for outcome in outcomes)
         with pytest.raises(EndpointError, match="closed"):
@@ -150,9 +150,9 @@ def test_a_call_that_nobody_waits_for_makes_way(models: ModelCache) -> None:
     async def run() -> ChatAnswer:
         chat = EmbeddedChat(EmbeddedOptions(model=MODEL, threads=1, context_tokens=1024, in_flight=1), models)
         abandoned = asyncio.create_task(chat.complete(make_request(0)))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # time to begin, though the test holds without
         abandoned.cancel()
-        answer = await asyncio.wait_for(chat.complete(make_request(1)), 30)
+        answer = await asyncio.wait_for(chat.complete(make_request(1)), 120)
         await chat.close()
         return answer
 

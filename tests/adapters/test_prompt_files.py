@@ -80,6 +80,26 @@ def test_a_folder_is_read_into_records(folder: Path) -> None:
     assert (plain.gives, plain.answers, plain.min_rounds, plain.feature) == ((), (), 1, None)
 
 
+def test_a_picture_that_changes_another_names_it(folder: Path) -> None:
+    path = folder / "demonstrations" / "a.yaml"
+    again = """    - role: user
+      parts:
+        - speech: Now dry it.
+    - role: assistant
+      parts:
+        - text: Done.
+        - image: a dry dog in a tin tub
+          edits: the picture of turn 2
+"""
+    path.write_text(DEMONSTRATION + again)
+    made = PromptFolder(folder).demonstrations["bath-day"]
+    assert made.turns[3].parts[1] == Part(kind=Modality.IMAGE, text="a dry dog in a tin tub", edits="1.1")
+    assert made.turns[1].parts[1].edits is None
+    edit(path, ("the picture of turn 2", "the picture of turn 4"))
+    with pytest.raises(ManifestError, match="edits 'the picture of turn 4': no earlier picture; there are: the"):
+        PromptFolder(folder)
+
+
 def test_all_files_of_demonstrations_are_read(folder: Path) -> None:
     (folder / "demonstrations" / "mine.yaml").write_text(DEMONSTRATION.replace("id: bath-day", "id: mine"))
     assert list(PromptFolder(folder).demonstrations) == ["bath-day", "mine"]
@@ -174,24 +194,34 @@ def test_an_id_that_stands_in_two_files_is_named(folder: Path) -> None:
         (
             "- text: Here it is.",
             "- text: 7",
-            "a.yaml:13: 0.turns.1.parts.0.text: Input should be a valid string (is 7)",
+            "a.yaml:13: 0.turns.1.parts.0.text: must be text (is 7)",
         ),
-        ("role: user", "role: narrator", "a.yaml:8: 0.turns.0.role: Input should be 'user' or 'assistant' (is 'narr"),
+        ("role: user", "role: narrator", "a.yaml:8: 0.turns.0.role: must be 'user' or 'assistant' (is 'narr"),
         ("role: user", "role: assistant", "a.yaml:1: 0: turns begin with the user, alternate, and end with the assist"),
         (
             "      parts:\n        - speech: Show me a wet dog.",
             "      parts: 5",
-            "a.yaml:9: 0.turns.0.parts: Input should",
+            "a.yaml:9: 0.turns.0.parts: must be a list, such as [a, b] (is 5)",
         ),
         (
             "      parts:\n        - speech: Show me a wet dog.",
             "      parts: []",
-            "a.yaml:9: 0.turns.0.parts: Tuple should",
+            "a.yaml:9: 0.turns.0.parts: must have at least 1 entry",
         ),
         ("gives: [speech]", "gives: [speech, image]", "a.yaml:1: 0: gives is not what the user's turns hold: speech"),
         ("answers: [text, image]", "answers: [text]", "answers is not what the assistant's turns hold: text, image"),
         ("  scenario: Somebody washes a dog.\n", "", "a.yaml:1: 0.scenario: is missing"),
-        ("  features:", "  feature:", "a.yaml:5: 0.feature: no such key here"),
+        ("  features:", "  feature:", "a.yaml:5: 0.feature: no such key here; did you mean features?"),
+        (
+            "- image: a wet dog in a tin tub",
+            "- image: a wet dog\n          edits: the picture of turn 1",
+            "a.yaml:1: 0: turn 2: edits 'the picture of turn 1': no earlier picture; there are: none",
+        ),
+        (
+            "- text: Here it is.",
+            "- text: Here it is.\n          edits: the picture of turn 1",
+            "a.yaml:13: 0.turns.1.parts.0: edits stands beside an image, not beside text",
+        ),
     ],
 )
 def test_a_wrong_demonstration_is_named_with_its_line(folder: Path, old: str, new: str, expected: str) -> None:
@@ -203,8 +233,8 @@ def test_a_wrong_demonstration_is_named_with_its_line(folder: Path, old: str, ne
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("requirements.yaml", "[speech]", "[smell]", "requirements.yaml:2: 0.when.gives.0: Input should be 'text'"),
-        ("requirements.yaml", "min_rounds: 2", "min_rounds: two", "requirements.yaml:3: 0.min_rounds: Input should be"),
+        ("requirements.yaml", "[speech]", "[smell]", "requirements.yaml:2: 0.when.gives.0: must be 'text'"),
+        ("requirements.yaml", "min_rounds: 2", "min_rounds: two", "requirements.yaml:3: 0.min_rounds: must be a whole"),
         ("meta_topics.yaml", "seeds: [a lead, a bone]", "seed: [a lead]", "meta_topics.yaml:5: 0.seed: no such key"),
         ("meta_topics.yaml", "  scope: Walks and wet fur.\n", "", "meta_topics.yaml:1: 0.scope: is missing"),
     ],

@@ -51,7 +51,8 @@ def test_ids_come_from_the_words_alone(tmp_path: Path) -> None:
         ("kites\n" + "x" * 201, r"topics\.txt:2: a topic is 1 to 200 printable characters \(is 'xxx"),
         ("a\x1b[31m red\n", r"topics\.txt:1: a topic is 1 to 200 printable characters \(is 'a\\x1b\[31m red'\)"),
         ("a \u202etrick\n", r"topics\.txt:1: a topic is 1 to 200 printable"),
-        (b"caf\xe9\n", r"topics\.txt: cannot be read as UTF-8 text: "),
+        (b"kites\ncaf\xe9\n", r"topics\.txt:2: is no UTF-8 text \(invalid continuation byte\); save the file as UTF-8"),
+        ("[nigth-markets]\n", r"topics\.txt:1: \[nigth-markets\] .*; did you mean night-markets\?"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, expected: str) -> None:
@@ -59,12 +60,24 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, expected: str
         read(tmp_path, text)
 
 
+def test_all_wrong_lines_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError) as caught:
+        read(tmp_path, "kites\n[cats]\n" + "x" * 201 + "\nbath day\na\x07b\n")
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
+        f"{tmp_path}/topics.txt:{number}" for number in (2, 3, 5)
+    ]
+    with pytest.raises(ManifestError) as caught:
+        read(tmp_path, "[cats]\n" * 53)
+    assert len(str(caught.value).splitlines()) == 51
+    assert str(caught.value).endswith("topics.txt: and 3 lines more")
+
+
 def test_the_longest_topic_is_let_through(tmp_path: Path) -> None:
     assert read(tmp_path, "x" * 200) == [("x" * 200, "")]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"nowhere\.txt: cannot be read"):
+    with pytest.raises(ManifestError, match=r"nowhere\.txt: cannot be read: No such file or directory$"):
         read_topics(tmp_path / "nowhere.txt", META_TOPICS)
 
 

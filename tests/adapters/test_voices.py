@@ -21,7 +21,12 @@ def write(folder: Path, *lines: str) -> Path:
 
 def test_the_shipped_file_holds_the_voices_it_should() -> None:
     voices = load_voices(SHIPPED)
-    assert Counter(voice.renderer for voice in voices.values()) == {"kokoro": 54, "piper": 1, "coqui": 108}
+    assert Counter(voice.renderer for voice in voices.values()) == {
+        "kokoro": 54,
+        "piper": 1,
+        "coqui": 108,
+        "openai-speech": 11,
+    }
     kokoro = [voice for voice in voices.values() if voice.renderer == "kokoro"]
     assert Counter(voice.gender for voice in kokoro) == {"female": 29, "male": 25}
     assert {voice.licence for voice in kokoro} == {"Apache-2.0"}

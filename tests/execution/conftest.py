@@ -1,4 +1,4 @@
-"""One Ray for all runs of a module: a run that finds Ray initialised uses it and leaves it running."""
+"""One Ray for all runs in this process: a run that finds Ray initialised uses it and leaves it running."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import ray
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
     yield

@@ -33,12 +33,12 @@ def tables(corpus: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def test_added_topics_make_their_dialogues_and_nothing_else(local_ray: None, tmp_path: Path) -> None:
+def test_added_topics_make_their_dialogues_and_nothing_else(tmp_path: Path) -> None:
     file, corpus = tmp_path / "topics.txt", tmp_path / "corpus"
     file.write_text(TEXT)
     with running_endpoint() as endpoint:
         path = write_manifest(tmp_path, describe(endpoint.url, topics={"files": ["topics.txt"]}, mix=MIX))
-        ledger, _ = make(path, corpus)
+        ledger, _ = make(path, corpus, has_ray=False)
         assert ledger is not None
         assert ledger.counts["kept"] == 4
         assert len(endpoint.take()) == 8
@@ -51,7 +51,7 @@ def test_added_topics_make_their_dialogues_and_nothing_else(local_ray: None, tmp
         assert "2 of 3 topics added" in result.output
         assert file.read_text() == TEXT.replace("awning\n", f"awning\n{new[0]}\n{new[1]}\n")
 
-        ledger, _ = make(path, corpus)
+        ledger, _ = make(path, corpus, has_ray=False)
         assert ledger is not None
         assert ledger.counts == {"planned": 6, "kept": 6, "rejected": 0, "failed": 0}
         assert sorted(map(topic_of, endpoint.take())) == sorted(new * 2)
@@ -62,6 +62,6 @@ def test_added_topics_make_their_dialogues_and_nothing_else(local_ray: None, tmp
         assert [(row.topic.text, row.topic.meta_topic) for row in grown[len(plan) :]] == [
             (text, "night-markets") for text in new
         ]
-        _, again = make(path, corpus)
+        _, again = make(path, corpus, has_ray=False)
         assert again.was_idle
         assert endpoint.take() == []

@@ -13,10 +13,12 @@ import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.runs import read_last_tally
 from pipeline.contracts.chat import ChatRequest
 from pipeline.execution.driver import Run, Silence
 from pipeline.execution.project import load_project
 from pipeline.execution.shard_work import ShardWork
+from pipeline.values.errors import EndpointError
 from pipeline.work import topics
 from pipeline.work.context import Writing
 from pipeline.work.topics import write_topics
@@ -100,6 +102,41 @@ def test_topics_in_nearly_the_same_words_are_held_back_and_said_so(
     _, again = run_topics(tmp_path, monkeypatch, say_alike)
     assert again.requests == []
     assert path.stat().st_mtime_ns == before
+
+
+def test_damaged_decisions_about_topics_are_set_aside_and_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_topics(tmp_path, monkeypatch, say_alike)
+    path = tmp_path / "corpus" / "work" / "screened_topics.json"
+    before = path.read_text()
+    path.write_text(before[:-20])
+    found = verify(tmp_path / "corpus", fix=True)
+    assert [finding.code for finding in found.findings if finding.severity == "error"] == ["screen_damaged"]
+    assert not path.exists()
+    _, again = run_topics(tmp_path, monkeypatch, say_alike)
+    assert again.requests == []
+    assert path.read_text() == before
+
+
+def test_the_event_log_says_why_a_run_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request: ChatRequest) -> str:
+        raise EndpointError("m at host: 401: no; check $KEY")
+
+    with pytest.raises(EndpointError):
+        run_topics(tmp_path, monkeypatch, refuse)
+    tally = read_last_tally(tmp_path / "corpus" / "work")
+    assert tally is not None
+    assert (tally.state, tally.end) == ("failed", "m at host: 401: no; check $KEY")
+
+    def stumble(request: ChatRequest) -> str:
+        raise ZeroDivisionError("with whatever in it")
+
+    with pytest.raises(ZeroDivisionError):
+        run_topics(tmp_path, monkeypatch, stumble)
+    tally = read_last_tally(tmp_path / "corpus" / "work")
+    assert tally is not None
+    assert (tally.state, tally.end) == ("failed", "ZeroDivisionError")
 
 
 def test_damaged_topics_are_made_again_from_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ TOPICS = {"list": ["a harbour at dawn", "a stall of roasted corn", "an old tram"
 
 
 @pytest.fixture(scope="module")
-def endpoint(local_ray: None) -> Iterator[Endpoint]:
+def endpoint() -> Iterator[Endpoint]:
     with running_endpoint() as endpoint:
         yield endpoint
 
@@ -59,7 +59,7 @@ def _flip(path: Path, place: float) -> None:
     path.write_bytes(data)
 
 
-def test_a_full_disk_is_said_and_survived(manifest: Path, endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_survived(local_ray: None, manifest: Path, endpoint: Endpoint, tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "64k") as remount:
         with pytest.raises(CorpusError, match="No space left on device"):
             make(manifest, tmp_path / "disk" / "corpus")
@@ -85,7 +85,7 @@ def test_two_runs_on_one_corpus_do_not_mix(manifest: Path, endpoint: Endpoint, t
     lock = CorpusLock.acquire(tmp_path / "corpus" / "work")
     try:
         with pytest.raises(CorpusError, match=f"another run.*{os.getpid()}"):
-            make(manifest, tmp_path / "corpus")
+            make(manifest, tmp_path / "corpus", has_ray=False)
     finally:
         lock.release()
     assert endpoint.take() == []
@@ -95,13 +95,13 @@ def test_a_truncated_stage_file_is_made_again_from_the_journal(
     manifest: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus"
-    make(manifest, corpus)
+    make(manifest, corpus, has_ray=False)
     ledger = (corpus / "ledger.json").read_bytes()
     endpoint.take()
     for stage in ("dialogues", "speech"):
         path = _only(corpus / "work" / "shards" / "00000", f"{stage}-*.parquet")
         path.write_bytes(path.read_bytes()[:-100])
-    make(manifest, corpus)
+    make(manifest, corpus, has_ray=False)
     assert endpoint.take() == []
     assert (corpus / "ledger.json").read_bytes() == ledger
     assert verify(corpus).is_sound
@@ -109,14 +109,14 @@ def test_a_truncated_stage_file_is_made_again_from_the_journal(
 
 def test_a_flipped_byte_in_a_table_is_found_and_mended(manifest: Path, endpoint: Endpoint, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    make(manifest, corpus)
+    make(manifest, corpus, has_ray=False)
     path = _only(corpus / "images", "train-00000-*.parquet")
     sound = path.read_bytes()
     endpoint.take()
     _flip(path, 0.4)
     assert not verify(corpus).is_sound
     verify(corpus, fix=True)
-    make(manifest, corpus)
+    make(manifest, corpus, has_ray=False)
     assert path.read_bytes() == sound
     assert endpoint.take() == []
     assert verify(corpus).is_sound
@@ -124,14 +124,14 @@ def test_a_flipped_byte_in_a_table_is_found_and_mended(manifest: Path, endpoint:
 
 def test_a_half_written_journal_line_costs_one_call(manifest: Path, endpoint: Endpoint, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    make(manifest, corpus, until="scenarios")
+    make(manifest, corpus, until="scenarios", has_ray=False)
     shard = corpus / "work" / "shards" / "00000"
     journal = _only(shard, "scenarios-e*.jsonl")
     journal.write_bytes(journal.read_bytes()[:-20])
     for path in (shard / "scenarios.json", _only(shard, "scenarios-*.parquet")):
         path.unlink()
     endpoint.take()
-    ledger, _ = make(manifest, corpus)
+    ledger, _ = make(manifest, corpus, has_ray=False)
     assert ledger is not None
     assert ledger.counts["kept"] == 4
     assert ledger.num_lost_calls == 1
@@ -141,13 +141,13 @@ def test_a_half_written_journal_line_costs_one_call(manifest: Path, endpoint: En
 @pytest.mark.parametrize("name", ["ledger.json", "work/plan.parquet", "work/epoch.json"])
 def test_a_root_file_full_of_rubbish_is_named(manifest: Path, endpoint: Endpoint, tmp_path: Path, name: str) -> None:
     corpus = tmp_path / "corpus"
-    make(manifest, corpus)
+    make(manifest, corpus, has_ray=False)
     sound = (corpus / name).read_bytes()
     (corpus / name).write_bytes(b'{"rubbish": ')
     endpoint.take()
     with pytest.raises(AnyInstructError, match=Path(name).name):
-        make(manifest, corpus)
+        make(manifest, corpus, has_ray=False)
     assert endpoint.take() == []
     (corpus / name).write_bytes(sound)
-    make(manifest, corpus)
+    make(manifest, corpus, has_ray=False)
     assert CorpusFolder(corpus).read_ledger() is not None

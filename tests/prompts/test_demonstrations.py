@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.adapters.embedding import MODEL, SentenceModel
 from pipeline.adapters.shipped import shipped
+from pipeline.values.pictures import is_earlier_picture
 from pipeline.values.records import Demonstration, Modality
 from pipeline.values.spoken import spoken_form
 from tests.support.stages import FEATURES, read_book
@@ -106,6 +107,18 @@ def test_features_are_possible(one: Demonstration) -> None:
         "refer_back": rounds >= 2,
     }
     assert [feature for feature in one.features if not possible.get(feature, True)] == []
+
+
+@pytest.mark.parametrize("one", DEMONSTRATIONS, ids=lambda one: one.id)
+def test_an_edit_says_which_picture_it_changes(one: Demonstration) -> None:
+    kinds = [[part.kind for part in turn.parts] for turn in one.turns]
+    edits = [(index, part) for index, turn in enumerate(one.turns) for part in turn.parts if part.edits]
+    assert bool(edits) == ("edit" in one.features)
+    for index, part in edits:
+        assert part.kind is Modality.IMAGE
+        assert one.turns[index].role == "assistant"
+        assert part.edits is not None
+        assert is_earlier_picture(kinds, index, part.edits)
 
 
 def test_no_two_share_six_words_in_a_row() -> None:

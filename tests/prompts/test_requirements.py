@@ -12,7 +12,7 @@ from pipeline.values.ids import normalise_text
 from pipeline.values.manifest import Cell
 from pipeline.values.records import Modality, Requirement, Slot
 from pipeline.values.slots import draw_slot
-from pipeline.work.planning import _fits
+from pipeline.work.features import fits
 from tests.support.stages import FEATURES, read_book
 
 REQUIREMENTS = list(read_book().requirements.values())
@@ -51,7 +51,7 @@ def test_each_keeps_the_form_that_the_file_states(one: Requirement) -> None:
 def test_each_fits_some_slot_and_none_that_lacks_its_modalities() -> None:
     drawn = slots()
     for one in REQUIREMENTS:
-        fitting = [slot for slot in drawn if _fits(one, slot)]
+        fitting = [slot for slot in drawn if fits(one, slot)]
         assert fitting, one.id
         for slot in fitting:
             assert set(one.gives) <= set(slot.gives)
@@ -60,7 +60,7 @@ def test_each_fits_some_slot_and_none_that_lacks_its_modalities() -> None:
 
 
 def test_every_slot_has_a_choice_of_them() -> None:
-    assert min(sum(_fits(one, slot) for one in REQUIREMENTS) for slot in slots()) >= 10
+    assert min(sum(fits(one, slot) for one in REQUIREMENTS) for slot in slots()) >= 10
 
 
 def test_every_feature_can_be_asked_for() -> None:

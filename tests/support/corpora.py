@@ -27,15 +27,14 @@ from pipeline.contracts.storage import Row
 from pipeline.execution.driver import Silence
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
+from pipeline.execution.screening import Screening
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import sha256_hex
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import PlannedDialogue
-from pipeline.work import dialogues
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import write_dialogues
-from pipeline.work.packing import find_duplicates
 from pipeline.work.planning import extend_plan, select_active
 from pipeline.work.scenarios import write_scenarios
 from pipeline.work.tables import PUBLISHED
@@ -138,10 +137,14 @@ class TinyCorpus:
         asyncio.run(fill(project, lambda plan: self.chat))
 
 
-def make_corpus(parent: Path, topics: Sequence[str] = TOPICS) -> TinyCorpus:
+def make_corpus(
+    parent: Path,
+    topics: Sequence[str] = TOPICS,
+    open_chat: Callable[[Sequence[PlannedDialogue]], MadeUpChat] | None = None,
+) -> TinyCorpus:
     """Make ``parent/tiny`` beside its manifest ``parent/tiny.yaml``."""
     project = open_project(parent, topics)
-    return TinyCorpus(project, asyncio.run(fill(project, _chat_with_losses)))
+    return TinyCorpus(project, asyncio.run(fill(project, open_chat or _chat_with_losses)))
 
 
 def copy_corpus(corpus: TinyCorpus, parent: Path) -> TinyCorpus:
@@ -196,17 +199,11 @@ async def _make_shard(work: ShardWork, shard: int, planned: Sequence[PlannedDial
 
 def publish(work: ShardWork, shards: Mapping[int, Sequence[PlannedDialogue]]) -> None:
     """Screen, pack all shards, and write card and ledger."""
-    rows = [
-        row
-        for shard, planned in shards.items()
-        for row in work.folder.shard(shard).rows(dialogues.STAGE, ["record_id", "status", "text_key"])
-        if row["status"] == "ok" and row["record_id"] in {one.id for one in planned}
-    ]
-    duplicates = find_duplicates(rows)
-    entries = []
-    for shard, planned in shards.items():
-        mine = {row.id: duplicates[row.id] for row in planned if row.id in duplicates}
-        entries.append(work.pack(shard, planned, mine))
+    screening = Screening(work, shards)
+    for shard in shards:
+        screening.take(shard)
+    screening.look_at_renders()
+    entries = [work.pack(shard, planned, screening.twins) for shard, planned in shards.items()]
     ledger = build_ledger(work.project, work.folder, entries, shards)
     card, ledger = write_corpus_card(work.folder, ledger)
     work.folder.publish(ledger, card)

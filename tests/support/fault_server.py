@@ -69,7 +69,7 @@ async def stall(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "500"})
     await response.prepare(request)
     await response.write(b'{"id": "x", "choices": [')
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
     return response
 
 
@@ -77,10 +77,9 @@ async def drip(request: web.Request) -> web.StreamResponse:
     """Send a byte now and then, so that no single read is late."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
-    for _ in range(200):
+    while True:
         await response.write(b" ")
         await asyncio.sleep(0.05)
-    return response
 
 
 async def break_off(request: web.Request) -> web.StreamResponse:

@@ -35,7 +35,7 @@ def serving_app(app: web.Application) -> Iterator[str]:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(120)
     try:
         yield address
     finally:

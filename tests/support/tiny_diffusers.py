@@ -1,4 +1,4 @@
-"""Text-to-image pipelines of four families with tiny random weights, saved as a hub would hold them: 1 to 3 MB each.
+"""Text-to-image pipelines of seven families with tiny random weights, saved as a hub would hold them: 1 to 3 MB each.
 
 A picture takes a tenth of a second and shows noise. Vocabularies are single characters, so that tokens can be counted
 by hand: CLIP's reads up to 77, its two own signs included; T5's as many as the pipeline asks for, its end included.
@@ -6,16 +6,16 @@ by hand: CLIP's reads up to 77, its two own signs included; T5's as many as the 
 
 from __future__ import annotations
 
-import string
 from pathlib import Path
 from typing import Any, Literal
 
-Family = Literal["sd", "sdxl", "flux", "pixart"]
-FAMILIES: tuple[Family, ...] = ("sd", "sdxl", "flux", "pixart")
+from tests.support.tiny_flows import make_qwen, make_sana, make_sd3
+from tests.support.tiny_parts import WIDTH, clip_encoder, clip_tokenizer, decoder, t5_encoder, t5_tokenizer
 
-WIDTH = 32
+Family = Literal["sd", "sdxl", "flux", "pixart", "sd3", "sana", "qwen"]
+FAMILIES: tuple[Family, ...] = ("sd", "sdxl", "flux", "pixart", "sd3", "sana", "qwen")
+
 NOISE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
 
 
 def save_pipeline(family: Family, folder: Path, *, has_checker: bool = False, **saving: Any) -> Path:
@@ -29,8 +29,7 @@ def save_pipeline(family: Family, folder: Path, *, has_checker: bool = False, **
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        make = {"sd": _make_sd, "sdxl": _make_sdxl, "flux": _make_flux, "pixart": _make_pixart}[family]
-        pipe = make()
+        pipe = _MAKERS[family]()
         if has_checker:
             pipe.register_modules(safety_checker=_strict_checker(), feature_extractor=_picture_reader())
             pipe.register_to_config(requires_safety_checker=True)
@@ -49,62 +48,6 @@ def save_lora(folder: Path, name: str = "style.safetensors") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}, folder / name)
     return folder
-
-
-def clip_tokenizer() -> Any:
-    from transformers import CLIPTokenizer
-
-    signs = [*CHARACTERS, *(f"{character}</w>" for character in CHARACTERS), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={sign: place for place, sign in enumerate(signs)}, merges=[], model_max_length=77)
-
-
-def t5_tokenizer() -> Any:
-    from transformers import T5Tokenizer
-
-    signs = ["<pad>", "</s>", "<unk>", "▁", *CHARACTERS]
-    return T5Tokenizer(vocab=[(sign, -1.0) for sign in signs], extra_ids=0, model_max_length=512)
-
-
-def _clip_encoder(has_projection: bool = False) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    size = len(clip_tokenizer())
-    config = CLIPTextConfig(
-        vocab_size=size,
-        hidden_size=WIDTH,
-        intermediate_size=37,
-        num_attention_heads=4,
-        num_hidden_layers=3,
-        projection_dim=WIDTH,
-        max_position_embeddings=77,
-        bos_token_id=size - 2,
-        eos_token_id=size - 1,
-        pad_token_id=size - 1,
-    )
-    return CLIPTextModelWithProjection(config) if has_projection else CLIPTextModel(config)
-
-
-def _t5_encoder() -> Any:
-    from transformers import T5Config, T5EncoderModel
-
-    config = T5Config(
-        vocab_size=len(t5_tokenizer()), d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4, pad_token_id=0
-    )
-    return T5EncoderModel(config)
-
-
-def _decoder(num_halvings: int = 1) -> Any:
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
-        block_out_channels=(8, *(16,) * num_halvings),
-        down_block_types=("DownEncoderBlock2D",) * (num_halvings + 1),
-        up_block_types=("UpDecoderBlock2D",) * (num_halvings + 1),
-        latent_channels=4,
-        shift_factor=0.0,
-        norm_num_groups=4,
-        sample_size=32,
-    )
 
 
 def _unet(**changes: Any) -> Any:
@@ -151,8 +94,8 @@ def _make_sd() -> Any:
     return StableDiffusionPipeline(
         unet=_unet(),
         scheduler=PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1),
-        vae=_decoder(),
-        text_encoder=_clip_encoder(),
+        vae=decoder(),
+        text_encoder=clip_encoder(),
         tokenizer=clip_tokenizer(),
         safety_checker=None,
         feature_extractor=None,
@@ -175,10 +118,10 @@ def _make_sdxl() -> Any:
     return StableDiffusionXLPipeline(
         unet=unet,
         scheduler=EulerDiscreteScheduler(**NOISE),
-        vae=_decoder(),
-        text_encoder=_clip_encoder(),
+        vae=decoder(),
+        text_encoder=clip_encoder(),
         tokenizer=clip_tokenizer(),
-        text_encoder_2=_clip_encoder(has_projection=True),
+        text_encoder_2=clip_encoder(has_projection=True),
         tokenizer_2=clip_tokenizer(),
         add_watermarker=False,
     )
@@ -201,10 +144,10 @@ def _make_flux() -> Any:
     return FluxPipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_decoder(),
-        text_encoder=_clip_encoder(),
+        vae=decoder(),
+        text_encoder=clip_encoder(),
         tokenizer=clip_tokenizer(),
-        text_encoder_2=_t5_encoder(),
+        text_encoder_2=t5_encoder(),
         tokenizer_2=t5_tokenizer(),
     )
 
@@ -227,7 +170,18 @@ def _make_pixart() -> Any:
     return PixArtAlphaPipeline(
         transformer=transformer,
         scheduler=DPMSolverMultistepScheduler(),
-        vae=_decoder(num_halvings=3),
-        text_encoder=_t5_encoder(),
+        vae=decoder(num_halvings=3),
+        text_encoder=t5_encoder(),
         tokenizer=t5_tokenizer(),
     )
+
+
+_MAKERS = {
+    "sd": _make_sd,
+    "sdxl": _make_sdxl,
+    "flux": _make_flux,
+    "pixart": _make_pixart,
+    "sd3": make_sd3,
+    "sana": make_sana,
+    "qwen": make_qwen,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import subprocess
@@ -19,6 +20,7 @@ from pipeline.values.ids import (
     derive_seed,
     derive_unit,
     dialogue_id,
+    encode_json,
     normalise_text,
     part_id,
     rank_by_hash,
@@ -141,3 +143,19 @@ def test_a_removed_name_moves_only_what_had_drawn_it() -> None:
     before = {record: rank_by_hash(names, record)[0] for record in records}
     after = {record: rank_by_hash(["a", "b", "d"], record)[0] for record in records}
     assert {before[record] for record in records if before[record] != after[record]} == {"c"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(max_examples=100)
+@given(JSON)
+def test_what_is_encoded_is_read_as_it_was(value: object) -> None:
+    assert json.loads(encode_json(value)) == value
+
+
+def test_half_a_surrogate_pair_is_encoded_by_its_escape() -> None:
+    assert json.loads(encode_json({"text": "a\ud800"})) == {"text": "a\ud800"}

@@ -182,4 +182,4 @@ def test_years_are_read_in_pairs(year: int, words: str) -> None:
 def test_hostile_texts_take_no_noticeable_time(text: str) -> None:
     # Quadratic patterns would take minutes on these.
     code = f"from pipeline.values.spoken import spoken_form; spoken_form({text!r})"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=20).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -19,6 +19,7 @@ from pipeline.values.manifest import Price
 from pipeline.work.asking import Asked, Asker, InvalidAnswer, Spend, cost
 from pipeline.work.purse import Purse, bound_cost
 from tests.support.stages import USAGE, Notes, ScriptedChat, answer, refusal, request
+from tests.support.virtual_time import run_at_once
 
 PRICE = Price(input=2, cached_input=0.5, output=10)
 USD = (600 * 2 + 400 * 0.5 + 100 * 10) / 1e6  # of one call by tests.support.stages.USAGE
@@ -339,6 +340,27 @@ def test_an_account_counts_lost_calls_at_what_was_held_for_them(tmp_path: Path) 
     assert later.sum_up([])["paid"] == {"usd": pytest.approx(USD + 0.25), "journal_bytes": size}
 
 
+def test_a_journal_from_before_there_were_budgets_is_read(tmp_path: Path) -> None:
+    """It says neither what was held for a call nor what it cost; its answers are not paid for again."""
+    one = asker(tmp_path, ScriptedChat(["an answer"]))
+    say(one, request())
+    old = [{k: v for k, v in entry.items() if k not in ("held_usd", "usd")} for entry in journalled(tmp_path)]
+    journal = FileJournal(tmp_path / "old", "scenarios", 1)
+    for entry in [*old, {"event": "intent", "key": "lost", "record": "r", "request": {}}]:
+        journal.append(entry)
+    journal.append({"event": "failure", "key": "failed", "record": "f", "code": "refused", "message": "no"})
+    again = asker(tmp_path / "old", ScriptedChat([]), epoch=2)
+    assert say(again, request()) == "an answer"
+    assert (again.paid, again.num_lost) == (0.0, 1)
+
+
+def test_a_call_that_an_endpoint_refuses_for_all_is_told_as_not_sent(tmp_path: Path) -> None:
+    watch = Notes()
+    with pytest.raises(EndpointError):
+        say(asker(tmp_path, ScriptedChat([EndpointError("nobody there")]), watch), request())
+    assert [event for event, _ in watch.told] == ["call", "unsent"]
+
+
 def test_a_call_waits_until_the_purse_can_pay_for_the_worst(tmp_path: Path) -> None:
     bound = bound_cost(request(), PRICE)
     purse = Purse(allowance=1.5 * bound)
@@ -361,7 +383,7 @@ def test_a_call_waits_until_the_purse_can_pay_for_the_worst(tmp_path: Path) -> N
         gate.set()
         await asyncio.gather(*asking)
 
-    asyncio.run(both())
+    run_at_once(both())
     assert purse.report().spent == pytest.approx(2 * USD)
     assert purse.report().held == 0
     assert len(chat.requests) == 2

@@ -6,11 +6,12 @@ import asyncio
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,13 +27,16 @@ from pipeline.values.manifest import Manifest, Price, RendererChoice
 from pipeline.values.records import MEDIA, Modality, PlannedDialogue
 from pipeline.work import dialogues, scenarios
 from pipeline.work.batching import BatchSize
-from pipeline.work.briefs import Casting, order_renders
+from pipeline.work.briefs import order_renders
+from pipeline.work.casting import Casting
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
-from pipeline.work.packing import find_duplicates, pack_key, pack_shard
+from pipeline.work.packing import pack_key, pack_shard, read_twins
 from pipeline.work.planning import extend_plan
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.scenarios import order_scenarios, write_scenarios
+from pipeline.work.tables import RENDERS
+from pipeline.work.twins import Twin
 from tests.support.endpoint import fit
 from tests.support.stages import Notes, ScriptedChat, damage_column, manifest, many_topics, read_book, refusal
 
@@ -79,10 +83,8 @@ class Shard:
     def of(self, cell: str) -> list[str]:
         return [row.id for row in self.planned if row.slot.cell == cell]
 
-    def pack(
-        self, duplicates: dict[str, str] | None = None, planned: list[PlannedDialogue] | None = None
-    ) -> ShardEntry:
-        return pack_shard(0, planned or self.planned, self.made, self.store, self.folder, duplicates or {})
+    def pack(self, twins: dict[str, Twin] | None = None, planned: list[PlannedDialogue] | None = None) -> ShardEntry:
+        return pack_shard(0, planned or self.planned, self.made, self.store, self.folder, twins or {})
 
     def read(self, entry: ShardEntry) -> tuple[ShardLedger, dict[str, list[Row]]]:
         """The ledger of a packed shard, and the rows of its tables."""
@@ -113,11 +115,14 @@ def make(
     folder: Path,
     refused: Sequence[tuple[str, str]] = (),
     blank: Sequence[str] = (),
+    unwanted: Collection[str] = (),
 ) -> Shard:
+    """Make a shard; nothing is rendered of unwanted dialogues."""
     shard = open_shard(folder)
     made = shard.made
     asyncio.run(write(shard, refused))
-    ready = [row for row in shard.store.rows(dialogues.STAGE) if row["status"] == "ok"]
+    written = (row for row in shard.store.rows(dialogues.STAGE) if row["status"] == "ok")
+    ready = [row for row in written if row["record_id"] not in unwanted]
     for modality in MEDIA:
         wanted = order_renders(modality, ready, made, "v1", Casting({"anna": ANNA}, DORA))
         choice = RendererChoice(renderer="stub", attempts=1)
@@ -143,8 +148,24 @@ def shard(original: Path, tmp_path: Path) -> Shard:
     return open_shard(tmp_path)
 
 
+def exact(of: str) -> Twin:
+    return Twin(of=of, similarity=1, is_exact=True)
+
+
 def planned_ids() -> list[PlannedDialogue]:
     return extend_plan([], many_topics(6), manifest(mix=MIX), read_book())
+
+
+def test_rows_from_before_there_was_a_column_are_packed_without_it(shard: Shard) -> None:
+    receipt = shard.store.receipt("speech")
+    assert receipt is not None
+    rows = [{name: value for name, value in row.items() if name != "emotion"} for row in shard.store.rows("speech")]
+    former = pa.schema([field for field in RENDERS if field.name != "emotion"])
+    made = {"order_key": receipt.order_key, "num_ok": receipt.num_ok, "num_failed": receipt.num_failed}
+    shard.store.commit("speech", former, rows, **made, facts=receipt.facts)
+    _, tables = shard.read(shard.pack())
+    assert len(tables["speech"]) == len(rows) > 0
+    assert {row["emotion"] for row in tables["speech"]} == {None}
 
 
 def test_a_whole_shard_is_kept_with_all_its_assets(shard: Shard) -> None:
@@ -249,12 +270,14 @@ def test_a_part_that_could_not_be_made_fails_its_dialogue(tmp_path: Path) -> Non
 
 def test_a_duplicate_is_rejected_with_its_words_and_without_its_media(shard: Shard) -> None:
     low, high = sorted(shard.of("draw"))[:2]
-    ledger, tables = shard.read(shard.pack({high: low}))
+    twins = {high: exact(low)}
+    ledger, tables = shard.read(shard.pack(twins))
     assert ledger.counts == {"planned": 6, "kept": 5, "rejected": 1, "failed": 0}
     assert ledger.reasons == {"screen/duplicate": 1}
     [rejected] = tables["rejected"]
     assert (rejected["id"], rejected["stage"], rejected["code"]) == (high, "screen", "duplicate")
     assert rejected["message"] == f"says word for word what {low} says"
+    assert read_twins(tables["rejected"]) == twins
     assert rejected["turns"][0]["parts"][0]["text"]
     assert high not in {row["dialogue_id"] for row in tables["images"]}
     assert low in {row["dialogue_id"] for row in tables["images"]}
@@ -263,9 +286,27 @@ def test_a_duplicate_is_rejected_with_its_words_and_without_its_media(shard: Sha
 def test_a_failed_duplicate_is_counted_once(tmp_path: Path) -> None:
     first, second = (row.id for row in planned_ids()[:2])
     shard = make(tmp_path, refused=[(second, "dialogue")])
-    ledger, tables = shard.read(shard.pack({second: first}))
+    ledger, tables = shard.read(shard.pack({second: exact(first)}))
     assert ledger.counts == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
     assert "rejected" not in tables
+
+
+def test_a_near_duplicate_is_rejected_with_its_likeness_whether_its_media_were_tried_or_not(tmp_path: Path) -> None:
+    low, high = sorted(row.id for row in planned_ids() if row.slot.cell == "draw")[:2]
+    twins = {high: Twin(of=low, similarity=0.891, is_exact=False)}
+    names = [f"{high}-{turn:02d}-{part:02d}" for turn in range(2) for part in range(2)]
+    tried, untried = make(tmp_path / "tried", blank=names), make(tmp_path / "untried", unwanted={high})
+    for shard in (tried, untried):
+        ledger, tables = shard.read(shard.pack(twins))
+        assert ledger.reasons == {"screen/near_duplicate": 1}
+        [rejected] = tables["rejected"]
+        assert (rejected["id"], rejected["like"], rejected["score"]) == (high, low, 0.891)
+        assert rejected["message"] == f"says in nearly the same words (similarity 0.89) what {low} says"
+        assert read_twins(tables["rejected"]) == twins
+    # Not a twin after all: whatever was not rendered is told, and not published without its media.
+    ledger, tables = untried.read(untried.pack())
+    assert ledger.reasons == {"image/not_made": 1}
+    assert tables["failed"][0]["id"] == high
 
 
 def test_topics_that_were_taken_out_leave_the_tables(shard: Shard) -> None:
@@ -307,17 +348,6 @@ def test_a_damaged_stage_file_stops_the_pack_and_publishes_nothing(shard: Shard,
     assert len(shard.store.set_asides()) == 1
 
 
-def keyed(*pairs: tuple[str, str]) -> list[Row]:
-    return [{"record_id": name, "text_key": key} for name, key in pairs]
-
-
-def test_of_equal_dialogues_the_lowest_id_stays() -> None:
-    rows = keyed(("c", "x"), ("a", "x"), ("b", "x"), ("d", "y"))
-    assert find_duplicates(rows) == {"c": "a", "b": "a"}
-    assert find_duplicates(reversed(rows)) == {"c": "a", "b": "a"}
-    assert find_duplicates([]) == {}
-
-
 def test_equal_words_have_an_equal_key_whatever_their_case(shard: Shard) -> None:
     for row in shard.store.rows(dialogues.STAGE):
         texts = [part["text"] for turn in row["turns"] for part in turn["parts"]]
@@ -335,9 +365,10 @@ def test_a_pack_key_changes_with_all_that_is_packed_and_nothing_else(shard: Shar
         pack_key([moved, *planned[1:]], receipts, {}),
         pack_key(planned, {**receipts, "image": changed}, {}),
         pack_key(planned, {stage: receipts[stage] for stage in ("scenarios", "dialogues")}, {}),
-        pack_key(planned, receipts, {b: a}),
+        pack_key(planned, receipts, {b: exact(a)}),
+        pack_key(planned, receipts, {b: Twin(of=a, similarity=0.9, is_exact=False)}),
     ]
-    assert len({key, *others}) == 6
+    assert len({key, *others}) == 7
     restated = receipts["image"].model_copy(update={"order_key": "other", "num_ok": 0})
     assert pack_key(planned, {**receipts, "image": restated}, {}) == key
-    assert pack_key(planned, receipts, {"in another shard": a}) == key
+    assert pack_key(planned, receipts, {"in another shard": exact(a)}) == key

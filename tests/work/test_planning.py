@@ -15,11 +15,11 @@ from pipeline.contracts.prompts import PromptBook
 from pipeline.values.ids import dialogue_id
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Demonstration, MetaTopic, Modality, PlannedDialogue, Requirement, Topic
+from pipeline.work.features import NUM_REQUIREMENTS
 from pipeline.work.planning import (
     EXTRA_SHARE,
     MAX_SHORT_ROUNDS,
     NUM_DEMONSTRATIONS,
-    NUM_REQUIREMENTS,
     count_extra,
     count_wanted,
     extend_plan,

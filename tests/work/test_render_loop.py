@@ -86,7 +86,7 @@ def test_finishing_runs_on_other_threads_while_the_next_batch_is_made() -> None:
         def wait_for_the_second() -> Outcome:
             finished_on.append(threading.current_thread().name)
             # A loop that finished a batch before it began the next would wait here for ever.
-            assert second_began.wait(20)
+            assert second_began.wait(120)
             return picture(of)
 
         return wait_for_the_second

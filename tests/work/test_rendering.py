@@ -21,7 +21,7 @@ from pipeline.values.records import Modality
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.orders import Order, order_key
-from pipeline.work.rendering import RenderJob, asset_name, render_assets
+from pipeline.work.rendering import SPENT, RenderJob, asset_name, render_assets
 from tests.support.corpora import flip_byte
 from tests.support.stages import Notes, damage_column
 
@@ -126,11 +126,14 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
         "spoken": None,
         "voice": None,
         "rate": None,
+        "emotion": None,
         "renderer": "painter",
         "renderer_version": "1.2",
         "is_draft": True,
         "seed": brief.seed,
         "attempt": 0,
+        "edited_from": None,
+        "source_sha256": None,
         "data": paint(brief),
         "sha256": sha256_hex(paint(brief)),
         "extension": "png",
@@ -142,6 +145,7 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
         "channels": None,
         "peak": None,
         "rms": None,
+        **dict.fromkeys(SPENT),
     }
     assert asset_name(row) == "d1-01-00-a0"
     assert (receipt.num_ok, receipt.num_failed, receipt.num_rows) == (2, 0, 2)
@@ -154,10 +158,11 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
 
 
 def test_speech_keeps_its_voice_and_what_was_said_aloud(store: ShardFolder) -> None:
-    spoken = order(1, "three kites", voice=ANNA, rate=1.1)
+    spoken = order(1, "three kites", voice=ANNA, rate=1.1, emotion="calm")
     render(store, [spoken], Painter())
     row = rows_of(store)["d1-01-00"]
-    assert (row["voice"], row["rate"], row["duration"], row["sample_rate"]) == ("anna", 1.1, 0.5, 8000)
+    assert (row["voice"], row["rate"], row["emotion"]) == ("anna", 1.1, "calm")
+    assert (row["duration"], row["sample_rate"]) == (0.5, 8000)
     assert (row["text"], row["width"]) == ("as written: three kites", None)
 
 

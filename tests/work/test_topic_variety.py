@@ -11,7 +11,8 @@ from pipeline.adapters.model_files import ModelCache
 from pipeline.values.ids import topic_id
 from pipeline.values.records import Topic
 from pipeline.work import topic_variety
-from pipeline.work.topic_variety import Kind, Likeness, Limits, Sieve, jaccard, shingles
+from pipeline.work.shingles import jaccard, shingles
+from pipeline.work.topic_variety import SHINGLE, Kind, Likeness, Limits, Sieve
 from tests.support.meanings import WordMeanings
 from tests.support.stages import read_book, topics
 
@@ -117,7 +118,7 @@ def test_hashing_finds_what_comparing_all_pairs_finds() -> None:
     seeds = [seed for meta in read_book().meta_topics.values() for seed in meta.seeds]
     texts = [f"{random.choice(seeds)} near {random.choice(seeds)}" for _ in range(300)]
     texts += [text.replace(" near ", " by ") for text in texts[:40]]
-    grams = [shingles(text) for text in texts]
+    grams = [shingles(text, SHINGLE) for text in texts]
     limit = topic_variety.MIN_JACCARD
     close = {(a, b) for a, b in combinations(range(len(texts)), 2) if jaccard(grams[a], grams[b]) >= limit}
     expected = [any((a, b) in close for a in range(b)) for b in range(len(texts))]
@@ -156,4 +157,4 @@ def test_a_cosine_is_told_as_it_is() -> None:
     )
     assert hit is not None
     assert hit.score == pytest.approx(1.0)
-    assert np.isclose(jaccard(shingles("abc"), shingles("abd")), 0.2)
+    assert np.isclose(jaccard(shingles("abc", SHINGLE), shingles("abd", SHINGLE)), 0.2)

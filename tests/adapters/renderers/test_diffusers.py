@@ -128,7 +128,8 @@ def test_options_are_closed_and_checked(changes: dict[str, Any], words: str) -> 
 
 def test_only_where_it_runs_and_what_it_is_called_stay_out_of_the_fingerprint() -> None:
     extra = {name: field.json_schema_extra for name, field in DiffusersOptions.model_fields.items()}
-    assert {name for name, value in extra.items() if value} == {"device", "offline", "licence"}
+    # The strength of edits is in a fingerprint of its own: it makes no new picture stale.
+    assert {name for name, value in extra.items() if value} == {"device", "offline", "licence", "edit_strength"}
 
 
 def test_licences_say_who_may_sell() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,16 +96,6 @@ def parts_of(text: str, vocabulary: Vocabulary, seed: int = 7) -> dict[str, Part
     reading = read(text, vocabulary, seed)
     cast = cast_players(reading, vocabulary, derive_random(seed, "music", "cast"))
     return {part.name: part for part in arrange(reading, cast, vocabulary, 10.0, seed).parts}
-
-
-def test_importing_the_plugin_imports_no_engine() -> None:
-    code = (
-        "import sys, pipeline.adapters.renderers.soundfont as s; s.PLUGIN.missing();"
-        "s.PLUGIN.licences(s.PLUGIN.options());"
-        "print([m for m in ('numpy', 'pretty_midi', 'tinysoundfont', 'soundfile', 'yaml') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_plugin_says_what_it_is() -> None:
@@ -259,18 +247,6 @@ def test_melody_repeats_its_motif_and_ends_on_the_tonic(vocabulary: Vocabulary) 
     assert max(leaps) <= 12
 
 
-def test_same_brief_gives_the_same_bytes_in_any_order(renderer: SoundfontRenderer) -> None:
-    briefs = [brief(CELLO, 1, 3.0), brief(SAMBA, 2, 3.0), brief("string quartet", 3, 3.0)]
-    forth = renderer.render(briefs)
-    back = SoundfontRenderer(SoundfontOptions()).render(briefs[::-1])[::-1]
-    assert [r.data for r in forth if isinstance(r, Render)] == [r.data for r in back if isinstance(r, Render)]
-    assert len({r.data for r in forth if isinstance(r, Render)}) == 3
-
-
-def test_seed_changes_the_music(renderer: SoundfontRenderer) -> None:
-    assert render(renderer, CELLO, seed=1, duration=3.0).data != render(renderer, CELLO, seed=2, duration=3.0).data
-
-
 def test_contrasting_descriptions_sound_different(renderer: SoundfontRenderer) -> None:
     cello, samba = render(renderer, CELLO), render(renderer, SAMBA)
     assert (cello.notes["instruments"], cello.notes["percussion"], cello.notes["mode"]) == (["cello"], [], "minor")
@@ -323,12 +299,6 @@ def test_impossible_length_fails_alone(duration: float, renderer: SoundfontRende
     assert isinstance(good, Render)
     assert isinstance(bad, RenderFailure)
     assert bad.code == "bad_duration"
-
-
-def test_other_modalities_fail(renderer: SoundfontRenderer) -> None:
-    outcome = renderer.render([brief("tango").model_copy(update={"modality": Modality.IMAGE})])[0]
-    assert isinstance(outcome, RenderFailure)
-    assert outcome.code == "wrong_modality"
 
 
 def test_missing_soundfont_is_said(tmp_path: Path) -> None:
