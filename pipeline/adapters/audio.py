@@ -1,18 +1,20 @@
 """Samples to bytes and back, and what is measured on the way: for renderers, screens and `verify`.
 
-Samples are float32 arrays of shape (num_frames, num_channels), full scale being [-1, 1]. FLAC, WAV and MP3 encode to
-the same bytes for the same samples and library; Ogg (Vorbis, Opus) does not, since libogg numbers its streams by
-chance, and is therefore not offered. soundfile and numpy are imported inside the functions: this module is imported
-to validate manifests.
+Samples are float32 arrays of shape (num_frames, num_channels), full scale being [-1, 1]. FLAC, WAV, MP3 and Opus
+encode to the same bytes for the same samples and library; libogg numbers an Opus stream by chance, so it is numbered
+anew here. soundfile and numpy are imported inside the functions: this module is imported to validate manifests.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.adapters.ogg import renumber_stream
+from pipeline.adapters.resampling import choose_rate, resample
 from pipeline.contracts.render import AudioFacts
+from pipeline.values.ids import sha256_hex
 from pipeline.values.units import LUFS, Hertz, Seconds
 
 if TYPE_CHECKING:
@@ -22,22 +24,31 @@ if TYPE_CHECKING:
     Samples = npt.NDArray[np.float32]
     Spectrum = npt.NDArray[np.complex128]
 
-AudioExtension = Literal["flac", "wav", "mp3"]
+AudioExtension = Literal["flac", "wav", "mp3", "opus"]
 
 SILENCE_LUFS: LUFS = -70.0
 """The absolute gate of BS.1770-4: anything quieter counts as silence, and silence is reported as this."""
 
-_MP3_QUALITY = 0.5
-"""libsndfile's compression level with a constant bit rate: the middle of what the sample rate allows."""
+RATES = {
+    "mp3": (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    "opus": (8_000, 12_000, 16_000, 24_000, 48_000),
+}
+"""Sample rates that a format takes; the others take any."""
+
+DEFAULT_QUALITY = {"mp3": 50, "opus": 24}
+"""MP3: the middle of what its sample rate allows. Opus: 66 kbit/s a channel; opusenc's own default for one is 64."""
 
 
-def encode_audio(samples: Samples, sample_rate: Hertz, extension: AudioExtension | str = "flac") -> bytes:
+def encode_audio(
+    samples: Samples, sample_rate: Hertz, extension: AudioExtension | str = "flac", quality: int | None = None
+) -> bytes:
     """Encode samples, clipping what lies outside [-1, 1].
 
     Args:
         samples: (num_frames, num_channels), or (num_frames,) for one channel.
-        sample_rate: MP3 takes 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz only.
-        extension: ``flac`` and ``wav`` (both 16 bit, exact) or ``mp3`` (lossy, constant bit rate).
+        sample_rate: MP3 and Opus take those of :data:`RATES`; sound of another is resampled to the next higher one.
+        extension: ``flac`` and ``wav`` (both 16 bit, exact), ``mp3`` (constant bit rate) or ``opus`` (in Ogg).
+        quality: Of MP3 and Opus, 1 to 100; None takes that of :data:`DEFAULT_QUALITY`.
 
     Raises:
         ValueError: no frames, more than 8 channels, a sample that is not finite, an extension that is not offered, or
@@ -47,30 +58,35 @@ def encode_audio(samples: Samples, sample_rate: Hertz, extension: AudioExtension
     import soundfile
 
     frames = _as_frames(samples)
-    if extension not in ("flac", "wav", "mp3"):
-        raise ValueError(f"audio format {extension!r} is not offered; use flac, wav or mp3")
+    if extension not in ("flac", "wav", "mp3", "opus"):
+        raise ValueError(f"audio format {extension!r} is not offered; use flac, wav, mp3 or opus")
+    if extension in RATES:
+        rate = choose_rate(sample_rate, RATES[extension])
+        frames, sample_rate = resample(frames, sample_rate, rate), rate
     # Rounded here and not by libsndfile, so that every format holds the same integers.
     integers = np.round(np.clip(frames, -1.0, 1.0) * 32767.0).astype(np.int16)
     buffer = io.BytesIO()
     try:
-        if extension == "mp3":
-            soundfile.write(
-                buffer,
-                integers,
-                sample_rate,
-                format="MP3",
-                subtype="MPEG_LAYER_III",
-                compression_level=_MP3_QUALITY,
-                bitrate_mode="CONSTANT",
-            )
-        else:
-            soundfile.write(buffer, integers, sample_rate, format=extension.upper(), subtype="PCM_16")
+        soundfile.write(buffer, integers, sample_rate, **_settings(extension, quality))
     except (soundfile.SoundFileError, TypeError) as exc:
         raise ValueError(
             f"cannot encode {frames.shape[0]} frames of {frames.shape[1]} channels at {sample_rate} Hz as {extension}: "
             f"{exc}"
         ) from exc
-    return buffer.getvalue()
+    if extension != "opus":
+        return buffer.getvalue()
+    return renumber_stream(buffer.getvalue(), int(sha256_hex(integers.tobytes())[:8], 16))
+
+
+def _settings(extension: str, quality: int | None) -> dict[str, Any]:
+    """What libsndfile is told; its level of compression runs from 0, the best quality, to 1."""
+    if extension in ("flac", "wav"):
+        return {"format": extension.upper(), "subtype": "PCM_16"}
+    level = 1.0 - (quality or DEFAULT_QUALITY[extension]) / 100
+    if extension == "mp3":
+        mode = {"bitrate_mode": "CONSTANT"}
+        return {"format": "MP3", "subtype": "MPEG_LAYER_III", "compression_level": level, **mode}
+    return {"format": "OGG", "subtype": "OPUS", "compression_level": level}
 
 
 def decode_audio(data: bytes) -> tuple[Samples, Hertz]:
@@ -113,13 +129,17 @@ def measure_audio(samples: Samples, sample_rate: Hertz) -> AudioFacts:
     )
 
 
-def encode_and_measure(samples: Samples, sample_rate: Hertz, extension: str) -> tuple[bytes, AudioFacts]:
+def encode_and_measure(
+    samples: Samples, sample_rate: Hertz, extension: str, quality: int | None = None
+) -> tuple[bytes, AudioFacts]:
     """Encode, decode again and measure that: the facts are those that a reader of the bytes will find.
+
+    Most other decoders give all Opus out at 48 kHz; libsndfile, as here, at the rate that went in.
 
     Raises:
         ValueError: as :func:`encode_audio`.
     """
-    data = encode_audio(samples, sample_rate, extension)
+    data = encode_audio(samples, sample_rate, extension, quality)
     heard, heard_rate = decode_audio(data)
     return data, measure_audio(heard, heard_rate)
 

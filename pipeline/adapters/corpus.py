@@ -38,8 +38,12 @@ _PLAN = pa.schema(
         ("slot", pa.string()),
         ("demonstrations", pa.list_(pa.string())),
         ("requirements", pa.list_(pa.string())),
+        ("features", pa.list_(pa.string())),
     ]
 )
+
+FORMER = ".former"
+"""Ends the name of the plan's last version but one, which is kept beside it."""
 
 TOPIC_SCREEN = "screened_topics.json"
 """Under ``work/``, and not beside the topics: there every JSON file is a stage's receipt."""
@@ -70,11 +74,16 @@ class CorpusFolder:
 
         It can be decided anew: what is in the plan stays there.
         """
+        return self.look_at_topic_screen()[0]
+
+    def look_at_topic_screen(self) -> tuple[Row | None, str | None]:
+        """Return what :meth:`read_topic_screen` does, and what is wrong with the file, or None."""
         try:
             found = read_json(self.work / TOPIC_SCREEN)
-        except CorpusError:
-            return None
-        return found if isinstance(found, dict) else None
+        except CorpusError as exc:
+            return None, str(exc)
+        is_whole = found is None or isinstance(found, dict)
+        return (found, None) if is_whole else (None, f"{self.work / TOPIC_SCREEN}: holds no decisions about topics")
 
     def write_topic_screen(self, decisions: Row) -> None:
         """Replace what was decided about generated topics."""
@@ -96,9 +105,7 @@ class CorpusFolder:
             return [_planned(row) for row in rows]
         # No checksum covers the names of columns: damage there shows as missing keys and wrong values.
         except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
-            raise CorpusError(
-                f"{path}: damaged ({exc}); restore it from a copy, {path.name}.former is the last"
-            ) from exc
+            raise CorpusError(f"{path}: damaged ({type(exc).__name__}); {_say_how_to_restore(path)}") from exc
 
     def write_plan(self, rows: Sequence[PlannedDialogue]) -> None:
         """Replace the plan; the one before is kept beside it."""
@@ -110,7 +117,7 @@ class CorpusFolder:
             if path.exists():
                 # A copy and no rename: at no moment may there be no plan, for a new one could place rows elsewhere.
                 check()
-                shutil.copyfile(path, path.with_name(path.name + ".former"))
+                shutil.copyfile(path, path.with_name(path.name + FORMER))
 
     def read_ledger(self) -> Ledger | None:
         """Return the root ledger, None where the corpus was never packed.
@@ -206,6 +213,16 @@ class CorpusFolder:
     def shard_indices(self) -> list[int]:
         """Return the shards that have a folder."""
         return sorted(int(path.name) for path in (self.work / "shards").glob("[0-9]*") if path.name.isdigit())
+
+
+def _say_how_to_restore(plan: Path) -> str:
+    former = plan.with_name(plan.name + FORMER)
+    if former.is_file():
+        return f"restore it from a copy, or with `cp {former} {plan}`, which is as it was before it was last added to"
+    return (
+        "restore it from a copy; or, where manifest and topics are as they were when it was made, remove it: the next "
+        "run plans the same again"
+    )
 
 
 def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL.Image import Image
 
     Picture = npt.NDArray[np.uint8]
 
@@ -44,8 +45,12 @@ def encode_picture(picture: Picture, extension: ImageExtension, quality: int) ->
     """
     from PIL import Image
 
+    return encode_image(Image.fromarray(picture), extension, quality)
+
+
+def encode_image(image: Image, extension: ImageExtension, quality: int) -> bytes:
+    """Encode what Pillow holds as red, green and blue; as :func:`encode_picture`."""
     buffer = io.BytesIO()
-    image = Image.fromarray(picture)
     if extension == "png":
         image.save(buffer, format="PNG", compress_level=6)
     elif extension == "webp":

@@ -16,6 +16,9 @@ from pipeline.values.units import Bytes
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """Names become paths, so there is no way out of the folder."""
 
+LANGUAGE_MODEL_FILE = "model.gguf"
+"""What the file of every language model is called."""
+
 
 class Entry(BaseModel):
     """Base of all parts of the lock: frozen, closed."""
@@ -84,6 +87,11 @@ class LockedModel(Entry):
         """Size of all files."""
         return sum(file.bytes for file in self.files)
 
+    @property
+    def is_language_model(self) -> bool:
+        """Whether the embedded engine can write with it."""
+        return any(file.name == LANGUAGE_MODEL_FILE for file in self.files)
+
 
 class ModelLock(Entry):
     """All models that can be fetched by name.
@@ -102,6 +110,11 @@ class ModelLock(Entry):
                 if isinstance(source, HubSource) and source.hub not in self.hubs:
                     raise ValueError(f"model {name}: hub {source.hub} is not among hubs: {', '.join(self.hubs)}")
         return self
+
+    @property
+    def language_models(self) -> list[str]:
+        """Names of the models that the embedded engine can write with."""
+        return [name for name, model in self.models.items() if model.is_language_model]
 
     def model(self, name: str) -> LockedModel:
         """Return a model by name.

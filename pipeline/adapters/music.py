@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial as bind
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import Field
 
 from pipeline.adapters.audio import encode_and_measure, fade_ends, measure_loudness, set_loudness, trim_silence
+from pipeline.adapters.brief_text import refuse_text
 from pipeline.adapters.provenance import describe_software
+from pipeline.adapters.sound_options import SoundFileOptions
 from pipeline.adapters.speech import MAX_FLAT_SHARE, measure_flat_tops
-from pipeline.contracts.render import Brief, Finish, Outcome, Render, RendererOptions, RenderFailure
+from pipeline.contracts.render import Brief, Finish, Outcome, Render, RenderFailure
+from pipeline.values.manifest import MusicSection, RendererChoice
 from pipeline.values.records import Modality
 from pipeline.values.units import LUFS, Hertz, Seconds
 
@@ -44,18 +47,16 @@ _QUIET_BELOW_PEAK = 60.0
 _FADE_IN: Seconds = 0.005
 
 
-class MusicOptions(RendererOptions):
+class MusicOptions(SoundFileOptions):
     """What a manifest may choose of a neural music renderer's files.
 
     Attributes:
-        extension: ``flac`` is exact; ``mp3`` a quarter of the size.
         loudness: Integrated loudness of every piece, BS.1770-4. -16 is what AES TD1008 recommends for music; a peak
             ceiling of -1 dBFS wins where the two conflict.
         fade_out: Seconds, since a model stops where its time is up and not where the music ends; at most half of a
             piece.
     """
 
-    extension: Literal["flac", "mp3"] = "flac"
     loudness: LUFS = Field(default=-16.0, ge=-40.0, le=-8.0)
     fade_out: Seconds = Field(default=0.5, ge=0.005, le=10.0)
 
@@ -127,6 +128,18 @@ def duration_of(brief: Brief) -> Seconds:
     return DEFAULT_DURATION if brief.duration is None else brief.duration
 
 
+def refuse_length(section: RendererChoice, renderer: str, longest: Seconds) -> Mapping[str, str]:
+    """Say by key of a manifest's section that it asks for longer pieces than a renderer makes; see ``KnowsItsLimits``.
+
+    Args:
+        longest: Seconds that the model can make in one go.
+    """
+    if not isinstance(section, MusicSection) or section.seconds[1] <= longest:
+        return {}
+    low, high = section.seconds
+    return {"seconds": f"{renderer} makes {longest:g} s at most; lower it to {longest:g} (is [{low:g}, {high:g}])"}
+
+
 def refuse_music_brief(brief: Brief, renderer: str, longest: Seconds) -> RenderFailure | None:
     """Check what can be known before a model is asked.
 
@@ -151,7 +164,7 @@ def refuse_music_brief(brief: Brief, renderer: str, longest: Seconds) -> RenderF
             code="text_too_long",
             message=f"brief {brief.id}: text has {len(brief.text)} characters, must be at most {MAX_CHARACTERS}",
         )
-    return None
+    return refuse_text(brief)
 
 
 def finish_music(samples: Samples, sample_rate: Hertz, brief: Brief, options: MusicOptions) -> Render | RenderFailure:
@@ -167,7 +180,7 @@ def finish_music(samples: Samples, sample_rate: Hertz, brief: Brief, options: Mu
     if failure is not None:
         return failure
     levelled = set_loudness(_fade(wanted, sample_rate, options.fade_out), sample_rate, options.loudness)
-    data, facts = encode_and_measure(levelled, sample_rate, options.extension)
+    data, facts = encode_and_measure(levelled, sample_rate, options.extension, options.quality)
     notes = {"loudness": round(measure_loudness(levelled, sample_rate), 2)}
     return Render(data=data, extension=options.extension, facts=facts, notes=notes)
 

@@ -13,20 +13,28 @@ from pydantic import Field, model_validator
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key, sha256_hex
+from pipeline.values.pictures import name_pictures
 from pipeline.values.records import Demonstration, MetaTopic, Modality, Part, Record, Requirement, Turn
 
 
 class _WrittenPart(Part):
+    edits: str | None = None
+    """By its name, such as ``the picture of turn 2``; the demonstration as a whole turns it into a place."""
+
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
         """``{text: …}`` is how people write a part; ``{kind: text, text: …}`` is how it is kept."""
-        if not isinstance(value, dict) or len(value) != 1:
+        kinds = [key for key in value if key != "edits"] if isinstance(value, dict) else []
+        if len(kinds) != 1:
             raise ValueError("a part is one key out of text, speech, image and music, and its words")
-        ((kind, text),) = value.items()
+        kind, text = kinds[0], value[kinds[0]]
         if kind not in set(Modality):
             raise ValueError(f"{kind!r} is no modality; allowed are text, speech, image and music")
-        return {"kind": kind, "text": text, "spoken": text if kind == Modality.SPEECH else None}
+        if "edits" in value and kind != Modality.IMAGE:
+            raise ValueError(f"edits stands beside an image, not beside {kind}")
+        spoken = text if kind == Modality.SPEECH else None
+        return {"kind": kind, "text": text, "spoken": spoken, "edits": value.get("edits")}
 
 
 class _WrittenTurn(Turn):
@@ -45,7 +53,29 @@ class _WrittenDemonstration(Demonstration):
             if held != set(stated):
                 names = ", ".join(kind for kind in Modality if kind in held)
                 raise ValueError(f"{key} is not what the {role}'s turns hold: {names}")
+        self.finish()
         return self
+
+    def finish(self) -> Demonstration:
+        """Return it as it is kept, with places in the stead of the pictures' names.
+
+        Raises:
+            ValueError: a picture edits one that is not there, or the user's does.
+        """
+        kinds = [[part.kind for part in turn.parts] for turn in self.turns]
+        kept = self.model_dump()
+        for index, turn in enumerate(kept["turns"]):
+            places = name_pictures(kinds, index)
+            for part in turn["parts"]:
+                if (name := part["edits"]) is None:
+                    continue
+                if turn["role"] != "assistant":
+                    raise ValueError(f"turn {index + 1}: edits {name!r}: only the assistant's pictures change others")
+                if name not in places:
+                    known = ", ".join(places) or "none"
+                    raise ValueError(f"turn {index + 1}: edits {name!r}: no earlier picture; there are: {known}")
+                part["edits"] = places[name]
+        return Demonstration.model_validate(kept)
 
 
 class _When(Record):
@@ -105,7 +135,7 @@ def _read_demonstrations(folder: Path) -> list[Demonstration]:
     if not paths:
         raise ManifestError(f"{folder}: holds no .yaml file with demonstrations")
     written = [item for path in paths for item in load_yaml(path, tuple[_WrittenDemonstration, ...])]
-    return [Demonstration.model_validate(item.model_dump()) for item in written]
+    return [item.finish() for item in written]
 
 
 def _read_requirements(path: Path) -> list[Requirement]:

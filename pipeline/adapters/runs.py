@@ -57,7 +57,7 @@ class TallyLine(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    t: Seconds
+    t: Seconds = Field(ge=0, lt=253_402_300_800)  # the year 10,000, which no calendar of ours can write
     event: Literal["tally"]
     pid: int
     state: Literal["running", "draining", "done", "stopped", "failed"]
@@ -67,6 +67,7 @@ class TallyLine(BaseModel):
     tokens_per_second: float = 0.0
     calls_in_flight: int = 0
     note: str = ""
+    end: str = ""
 
 
 def find_holder(work: Path) -> Holder | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import Field
 
@@ -21,8 +21,10 @@ from pipeline.adapters.audio import (
     set_loudness,
     trim_silence,
 )
+from pipeline.adapters.brief_text import refuse_text
 from pipeline.adapters.provenance import describe_software
-from pipeline.contracts.render import Brief, Render, RendererOptions, RenderFailure, Voice
+from pipeline.adapters.sound_options import SoundFileOptions
+from pipeline.contracts.render import Brief, Render, RenderFailure, Voice
 from pipeline.values.records import Modality
 from pipeline.values.spoken import is_speakable
 from pipeline.values.units import LUFS, Hertz, Seconds
@@ -57,27 +59,39 @@ RAW_SILENCE: LUFS = -55.0
 
 _CHUNK_CHARACTERS = 200
 _PAUSES = {".": 0.4, "!": 0.4, "?": 0.4, ";": 0.25, ":": 0.25, ",": 0.18}
+_PAUSES |= {"。": 0.4, "！": 0.4, "？": 0.4, "；": 0.25, "：": 0.25, "，": 0.18, "、": 0.18}
+_SENTENCE_GAP = r"(?<=[.!?])\s+|(?<=[。！？])(?![」』”’）。！？])\s*"
+_CLAUSE_GAP = r"(?<=[,;:])\s+|(?<=[，、；：])\s*"
 _PAUSE_ELSEWHERE: Seconds = 0.06
+_WIDE, _LETTERS_A_SIGN = 0x3001, 3
+"""First code point of the scripts in which a sign is a syllable and more, with their marks; what one counts for."""
+
 _CHUNK_EDGE: Seconds = 0.05
 """Kept on both sides of a chunk, since soft consonants fade out under the threshold of silence; part of the pause."""
 
 
-class SpeechOptions(RendererOptions):
-    """What a manifest may choose of a speech renderer.
+class ClipOptions(SoundFileOptions):
+    """What a manifest may choose of a clip of speech, whoever spoke it.
 
     Attributes:
-        threads: Cores that one utterance may use. Output does not depend on it (marked ``changes_output: False`` in
-            the schema).
-        extension: ``flac`` is exact; ``mp3`` a quarter of the size.
         loudness: Integrated loudness of every clip, BS.1770-4; -23 is that of EBU R128, and low enough that a peak
             ceiling of -1 dBFS, which wins where the two conflict, hardly ever does.
         edge_silence: Seconds of silence left at both ends.
     """
 
-    threads: int = Field(default=1, ge=1, le=64, json_schema_extra={"changes_output": False})
-    extension: Literal["flac", "mp3"] = "flac"
     loudness: LUFS = Field(default=-23.0, ge=-40.0, le=-12.0)
     edge_silence: Seconds = Field(default=0.08, ge=0.0, le=1.0)
+
+
+class SpeechOptions(ClipOptions):
+    """What a manifest may choose of a speech renderer on this machine.
+
+    Attributes:
+        threads: Cores that one utterance may use. Output does not depend on it (marked ``changes_output: False`` in
+            the schema).
+    """
+
+    threads: int = Field(default=1, ge=1, le=64, json_schema_extra={"changes_output": False})
 
 
 class Chunk(NamedTuple):
@@ -187,34 +201,40 @@ def join_clips(clips: Sequence[Samples], chunks: Sequence[Chunk], sample_rate: H
 def split_into_chunks(text: str) -> list[Chunk]:
     """Cut a text at sentence ends into chunks of at most 200 characters, packing short sentences together.
 
-    Pauses are those of rate 1.0.
+    Kana and ideographs count three each: they take as many phonemes as three letters. Pauses are those of rate 1.0.
 
     Sentences that are longer are cut at commas, then at spaces, then anywhere: a word of a thousand letters is
     nonsense, but must not break an engine.
     """
     pieces: list[str] = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text.strip()):
-        pieces.extend(_cut(sentence, (r"(?<=[,;:])\s+", r"\s+")))
+    for sentence in re.split(_SENTENCE_GAP, text.strip()):
+        pieces.extend(_cut(sentence, (_CLAUSE_GAP, r"\s+")))
     chunks: list[str] = []
-    for piece in pieces:
-        if chunks and len(chunks[-1]) + 1 + len(piece) <= _CHUNK_CHARACTERS:
-            chunks[-1] += " " + piece
-        elif piece:
+    for piece in filter(None, pieces):
+        gap = "" if chunks and ord(chunks[-1][-1]) >= _WIDE else " "
+        if chunks and _width(chunks[-1] + gap + piece) <= _CHUNK_CHARACTERS:
+            chunks[-1] += gap + piece
+        else:
             chunks.append(piece)
     return [Chunk(chunk, _PAUSES.get(chunk[-1], _PAUSE_ELSEWHERE)) for chunk in chunks]
 
 
 def _cut(piece: str, boundaries: tuple[str, ...]) -> list[str]:
-    if len(piece) <= _CHUNK_CHARACTERS:
+    if _width(piece) <= _CHUNK_CHARACTERS:
         return [piece]
     if not boundaries:
-        return [piece[start : start + _CHUNK_CHARACTERS] for start in range(0, len(piece), _CHUNK_CHARACTERS)]
+        step = _CHUNK_CHARACTERS * len(piece) // _width(piece)
+        return [piece[start : start + step] for start in range(0, len(piece), step)]
     return [part for smaller in re.split(boundaries[0], piece) for part in _cut(smaller, boundaries[1:])]
+
+
+def _width(text: str) -> int:
+    return sum(_LETTERS_A_SIGN if ord(sign) >= _WIDE else 1 for sign in text)
 
 
 def count_letters(text: str) -> float:
     """Count letters as a voice meets them: kana and ideographs, a syllable each, count as three."""
-    return sum((3.0 if "\u3040" <= sign <= "\u9fff" else 1.0) for sign in text if sign.isalnum())
+    return float(_width("".join(sign for sign in text if sign.isalnum())))
 
 
 def estimate_duration(text: str, rate: float) -> Seconds:
@@ -222,7 +242,13 @@ def estimate_duration(text: str, rate: float) -> Seconds:
     return 0.3 + count_letters(text) / (LETTERS_PER_SECOND * max(rate, 0.1))
 
 
-def finish_speech(samples: Samples, sample_rate: Hertz, brief: Brief, options: SpeechOptions) -> Render | RenderFailure:
+def bound_duration(text: str, rate: float) -> Seconds:
+    """Most seconds of speech, without the silence at the ends, that are plausible for a text."""
+    num_marks = sum(sign in _PAUSES for sign in text)
+    return (count_letters(text) / MIN_LETTERS_PER_SECOND + SLACK + 0.6 * num_marks) / rate
+
+
+def finish_speech(samples: Samples, sample_rate: Hertz, brief: Brief, options: ClipOptions) -> Render | RenderFailure:
     """Trim, level, gate and encode what an engine spoke.
 
     Codes: ``silent``, ``clipped``, and ``too_short`` or ``too_long`` for the text; the bounds are the constants of
@@ -236,7 +262,7 @@ def finish_speech(samples: Samples, sample_rate: Hertz, brief: Brief, options: S
     if failure is not None:
         return failure
     levelled = set_loudness(fade_ends(trimmed, sample_rate), sample_rate, options.loudness)
-    data, facts = encode_and_measure(levelled, sample_rate, options.extension)
+    data, facts = encode_and_measure(levelled, sample_rate, options.extension, options.quality)
     loudness = round(measure_loudness(levelled, sample_rate), 2)
     notes = {"loudness": loudness, "voice": brief.voice.name if brief.voice else None, "rate": brief.rate}
     return Render(data=data, extension=options.extension, facts=facts, notes=notes)
@@ -265,9 +291,8 @@ def judge_duration(spoken: Seconds, brief: Brief) -> RenderFailure | None:
         spoken: Seconds without the silence at the ends.
     """
     letters = count_letters(brief.text)
-    num_marks = len(re.findall(r"[.!?;:,]", brief.text))
     shortest = max(MIN_DURATION, letters / (MAX_LETTERS_PER_SECOND * brief.rate))
-    longest = (letters / MIN_LETTERS_PER_SECOND + SLACK + 0.6 * num_marks) / brief.rate
+    longest = bound_duration(brief.text, brief.rate)
     if shortest <= spoken <= longest:
         return None
     code, bound = (
@@ -319,4 +344,4 @@ def refuse_brief(brief: Brief, renderer: str) -> RenderFailure | None:
             code="text_too_long",
             message=f"brief {brief.id}: text has {len(brief.text)} characters, must be at most {MAX_CHARACTERS}",
         )
-    return None
+    return refuse_text(brief)

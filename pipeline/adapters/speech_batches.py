@@ -87,7 +87,7 @@ class BatchSpeechRenderer:
             for number, chunk in enumerate(chunks[place]):
                 seed = derive_seed(brief.seed, str(number), "chunk")
                 utterances[place, number] = Utterance(chunk.text, voice, brief.rate, seed)
-        spoken = self._speak(utterances, len(briefs))
+        spoken = self._speak(utterances, max(1, len(briefs)))
         outcomes: list[Outcome | Finish] = []
         for place, brief in enumerate(briefs):
             if place in refusals:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -66,6 +67,22 @@ class ShardFolder:
                     yield from file.read_row_group(index, columns=columns).to_pylist()
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)
+
+    def row(self, stage: str, record_id: str, columns: Sequence[str] | None = None) -> Row | None:
+        """Return one committed row, reading no more than its row group; None where it is not there or damaged."""
+        receipt = self.receipt(stage)
+        if receipt is None:
+            return None
+        try:
+            with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:
+                for index in range(file.num_row_groups):
+                    ids = file.read_row_group(index, columns=["record_id"]).column(0)
+                    place: int = pc.index(ids, record_id).as_py()
+                    if place >= 0:
+                        return dict(file.read_row_group(index, columns=columns).slice(place, 1).to_pylist()[0])
+        except (OSError, pa.ArrowException):
+            self._set_aside(receipt)
+        return None
 
     def is_sound(self, stage: str) -> bool:
         """Read the whole stage file once; False, and the file set aside, where it is damaged."""

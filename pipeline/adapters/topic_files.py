@@ -20,8 +20,13 @@ from pipeline.adapters.files import replacing
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import topic_id
 from pipeline.values.records import Topic
+from pipeline.values.words import say_count, suggest
 
 MAX_CHARACTERS = 200
+
+MAX_TOLD = 50
+"""Wrong lines of one file that are told; the others are counted."""
+
 _HEADING = re.compile(r"\[([a-z0-9-]+)\]")
 
 
@@ -104,7 +109,7 @@ class TopicFile:
             partial.write_text(self.text, encoding="utf-8", newline="")
 
     def _parse(self) -> tuple[tuple[Entry, ...], tuple[_Section, ...]]:
-        entries, sections = [], []
+        entries, sections, told = [], [], []
         meta, heading, end = "", 0, 0
         for number, line in enumerate(self._lines, 1):
             text = " ".join(line.partition("#")[0].split())
@@ -114,10 +119,16 @@ class TopicFile:
                 sections.append(_Section(meta, heading, end))
                 meta, heading, end = found.group(1), number - 1, number
                 if meta not in self._meta_topics:
-                    raise ManifestError(f"{self.path}:{number}: [{meta}] is no meta-topic of meta_topics.yaml")
-                continue
-            entries.append(Entry(number, make_topic(text, meta, f"{self.path}:{number}")))
-            end = number
+                    near = suggest(meta, self._meta_topics)
+                    told.append(f"{self.path}:{number}: [{meta}] is no meta-topic of meta_topics.yaml; {near}")
+            elif problem := find_topic_problem(text):
+                told.append(f"{self.path}:{number}: {problem}")
+            else:
+                entries.append(Entry(number, make_topic(text, meta, f"{self.path}:{number}")))
+                end = number
+        if told:
+            more = [f"{self.path}: and {say_count(len(told) - MAX_TOLD, 'line')} more"] if len(told) > MAX_TOLD else []
+            raise ManifestError("\n".join(told[:MAX_TOLD] + more))
         sections.append(_Section(meta, heading, end))
         return tuple(entries), tuple(sections)
 
@@ -166,14 +177,20 @@ def read_topic_file(path: Path, meta_topics: Collection[str]) -> TopicFile:
     Lines are topics; ``[meta-topic-id]`` heads those that follow; empty lines and lines from ``#`` on are skipped.
 
     Raises:
-        ManifestError: it cannot be read, names an unknown meta-topic, or a line is too long or not printable.
+        ManifestError: it cannot be read; or it names unknown meta-topics, or lines are too long or not printable: the
+            text has a line for each of them.
     """
     try:
         # Not read_text: it would hide which line ends the file has.
-        lines = path.read_bytes().decode("utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ManifestError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
-    return TopicFile(path, lines, meta_topics)
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ManifestError(f"{path}: cannot be read: {exc.strerror}") from exc
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise ManifestError(f"{path}:{line}: is no UTF-8 text ({exc.reason}); save the file as UTF-8") from exc
+    return TopicFile(path, text.splitlines(keepends=True), meta_topics)
 
 
 def read_topics(path: Path, meta_topics: Collection[str]) -> list[Topic]:
@@ -187,9 +204,16 @@ def make_topic(text: str, meta_topic: str, where: str) -> Topic:
     Raises:
         ManifestError: it is empty, too long or holds control characters; names ``where``.
     """
-    if not 0 < len(text) <= MAX_CHARACTERS or not text.isprintable():
-        raise ManifestError(f"{where}: a topic is 1 to {MAX_CHARACTERS} printable characters (is {text[:60]!r})")
+    if problem := find_topic_problem(text):
+        raise ManifestError(f"{where}: {problem}")
     return Topic(id=topic_id(text), text=text, meta_topic=meta_topic)
+
+
+def find_topic_problem(text: str) -> str | None:
+    """Say why a text is no topic, or None."""
+    if not 0 < len(text) <= MAX_CHARACTERS or not text.isprintable():
+        return f"a topic is 1 to {MAX_CHARACTERS} printable characters (is {text[:60]!r})"
+    return None
 
 
 def make_line_topic(text: str, meta_topic: str, where: str) -> Topic:

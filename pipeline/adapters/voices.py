@@ -26,7 +26,10 @@ class WrittenVoice(Record):
     """A voice as a person writes it; ``speaker`` may be left out where it equals the name."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
-    renderer: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    renderer: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        description="1 to 64 lower-case letters, digits and hyphens, the first a letter or digit",
+    )
     speaker: str | None = Field(default=None, min_length=1)
     languages: tuple[str, ...] = Field(min_length=1)
     gender: Literal["female", "male"] | None = None

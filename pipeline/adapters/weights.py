@@ -72,7 +72,10 @@ class WeightOptions(RendererOptions):
     revision: str | None = Field(default=None, min_length=1)
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", json_schema_extra={"changes_output": False}
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, mps, cuda, or a GPU by its number such as cuda:1",
+        json_schema_extra={"changes_output": False},
     )
     offline: bool = Field(default=False, json_schema_extra={"changes_output": False})
     licence: str | None = Field(default=None, min_length=1, json_schema_extra={"changes_output": False})
@@ -98,6 +101,10 @@ class WeightOptions(RendererOptions):
         if known is not None and self.licence is not None and known.casefold() != self.licence.casefold():
             raise ValueError(f"licence {self.licence}: {self.model} is under {known}; leave licence out")
         return self
+
+    def own_place(self) -> Path | None:
+        """Folder of a model that comes neither from the hub nor out of a folder of the user's; None for all others."""
+        return None
 
     @property
     def effective_licence(self) -> Licence:

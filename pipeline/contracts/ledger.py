@@ -30,6 +30,8 @@ class ShardLedger(Record):
         counts: ``planned``, ``kept``, ``rejected``, ``failed``.
         reasons: Rejections and failures by ``stage/code``.
         cells: Kept dialogues by cell of the mix.
+        features: Kept dialogues by ``cell/feature``, of cells that ask for features.
+        edits: Kept pictures that change an earlier one: made ``from_picture``, or ``from_words`` alone.
         voices: Clips by voice.
         stages: The facts of the stage receipts behind it: spend, render seconds, failures.
     """
@@ -40,6 +42,8 @@ class ShardLedger(Record):
     counts: Mapping[str, int]
     reasons: Mapping[str, int]
     cells: Mapping[str, int]
+    features: Mapping[str, int] = {}
+    edits: Mapping[str, int] = {}
     voices: Mapping[str, int]
     stages: Mapping[str, Mapping[str, Any]]
 
@@ -54,7 +58,13 @@ class ShardEntry(Record):
 
 
 class Ledger(Record):
-    """The root ledger, written last: what it does not name is not part of the corpus."""
+    """The root ledger, written last: what it does not name is not part of the corpus.
+
+    Attributes:
+        matrix: By cell: ``share`` wanted, dialogues ``planned`` and ``kept``.
+        features: The same by ``cell/feature``, of cells that ask for features.
+        edits: As in :class:`ShardLedger`.
+    """
 
     schema_version: int
     name: str
@@ -64,6 +74,8 @@ class Ledger(Record):
     counts: Mapping[str, int]
     reasons: Mapping[str, int]
     matrix: Mapping[str, Mapping[str, float]]
+    features: Mapping[str, Mapping[str, float]] = {}
+    edits: Mapping[str, int] = {}
     topics: Mapping[str, int] = {}
     tables: Mapping[str, int]
     voices: Mapping[str, int]

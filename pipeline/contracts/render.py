@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality, Record
 from pipeline.values.units import Hertz, Pixels, Seconds
 
 
-def _is_unknown(value: str | None) -> bool:
+def _is_unknown(value: object) -> bool:
     return value is None
 
 
@@ -53,6 +54,25 @@ class Voice(Record):
     licence: str
 
 
+class Source(Record):
+    """The picture that another one changes.
+
+    Attributes:
+        asset: Its name.
+        sha256: Of its bytes.
+        text: Its description.
+        seed: With which the first picture was made that this one goes back to, by however many changes.
+        load: Reads its bytes, encoded as they were rendered. They lie on disk until then, so keep none for longer than
+            a batch.
+    """
+
+    asset: str
+    sha256: str
+    text: str
+    seed: int
+    load: Callable[[], bytes] = Field(exclude=True, repr=False)
+
+
 class Brief(Record):
     """What a renderer is told to make.
 
@@ -65,6 +85,11 @@ class Brief(Record):
         duration: Music only: seconds asked for.
         voice: Speech only.
         rate: Speech only: 1.0 is the voice's own pace, 1.1 ten percent faster.
+        emotion: Speech only: words for how it is to be spoken. Given only to a renderer whose plug-in is of the kind
+            :class:`SpeaksWithEmotion`.
+        source: Images only: the picture to start from, so that only what ``text`` says otherwise is changed; the text
+            describes the whole picture all the same. Given only to a renderer whose plug-in is of the kind
+            :class:`EditsPictures`.
     """
 
     id: str
@@ -77,6 +102,9 @@ class Brief(Record):
     duration: Seconds | None = None
     voice: Voice | None = None
     rate: float = 1.0
+    # Left out where unstated, so that a brief without it is keyed as it was before there was such a field.
+    emotion: str | None = Field(default=None, exclude_if=_is_unknown)
+    source: Source | None = Field(default=None, exclude_if=_is_unknown)
 
 
 class ImageFacts(Record):
@@ -102,12 +130,14 @@ class Render(Record):
     Attributes:
         extension: ``png``, ``webp``, ``flac``, … without a dot.
         notes: Small JSON-able facts worth keeping, e.g. the tempo and key that an arranger chose.
+        is_edit: True where it was made out of the brief's source; False where from the brief's words alone.
     """
 
     data: bytes
     extension: str
     facts: ImageFacts | AudioFacts
     notes: Mapping[str, Any] = {}
+    is_edit: bool = False
 
 
 class RenderFailure(Record):
@@ -151,7 +181,8 @@ class ModelFiles(Protocol):
 class RendererOptions(BaseModel):
     """Base of a renderer's options in a manifest: closed.
 
-    All of them are part of the fingerprint but those that say ``json_schema_extra={"changes_output": False}``.
+    All of them are part of the fingerprint but those that say ``json_schema_extra={"changes_output": False}``; so does
+    what changes edits alone, which :class:`EditsPictures` states.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -192,4 +223,60 @@ class RendererPlugin(Protocol):
 
     def load(self, options: Any, models: ModelFiles) -> Renderer:
         """Load weights, once, in the worker."""
+        ...
+
+
+@runtime_checkable
+class SpeaksWithEmotion(Protocol):
+    """What a speech plug-in has besides where some model of it can be told how to speak.
+
+    A manifest that states emotions for any other plug-in is refused.
+    """
+
+    def refuse_emotion(self, options: Any, emotion: str) -> str | None:
+        """Say why it cannot be spoken so with these options, and what to do, or None. Instant."""
+        ...
+
+
+@runtime_checkable
+class EditsPictures(Protocol):
+    """What an image plug-in has besides where it can start from a picture that is there already.
+
+    Any other renders such a brief from its words alone, and the images table says so.
+    """
+
+    def describe_edits(self, options: Any) -> Mapping[str, Any]:
+        """Return what changes the edits alone, such as how far they go; it is part of their fingerprint. Instant."""
+        ...
+
+
+@runtime_checkable
+class KnowsItsVoices(Protocol):
+    """What a speech plug-in has besides where it can tell, without its weights, that it cannot speak with a voice."""
+
+    def refuse_voice(self, options: Any, voice: Voice) -> str | None:
+        """Say why this voice cannot speak, or None. Instant; what only the weights know is told by a failed render."""
+        ...
+
+
+@runtime_checkable
+class ReadsLanguages(Protocol):
+    """What a speech plug-in has besides where some languages take packages that the others do without."""
+
+    def missing_for(self, options: Any, language: str) -> str | None:
+        """Say which package a language needs and how to get it, or None.
+
+        Args:
+            options: The renderer's.
+            language: BCP 47, the base alone.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsItsLimits(Protocol):
+    """What a plug-in has besides where it cannot make all that its section of a manifest may ask for."""
+
+    def refuse_section(self, options: Any, section: RendererChoice) -> Mapping[str, str]:
+        """Say by key of the section what cannot be made, and what to write instead. Instant."""
         ...

@@ -71,6 +71,10 @@ class ShardStore(Protocol):
         """
         ...
 
+    def row(self, stage: str, record_id: str, columns: Sequence[str] | None = None) -> Row | None:
+        """Return one committed row, reading no more than its row group; None where it is not there or damaged."""
+        ...
+
     def commit(self, stage: str, schema: pa.Schema, rows: Iterable[Row], **receipt: Any) -> Receipt:
         """Write rows beside and rename, then the receipt. Raises StaleWriter where the lock was lost."""
         ...

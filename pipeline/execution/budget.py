@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.watch import Drained
+from pipeline.values.records import MEDIA
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.asking import read_account
+from pipeline.work.media_calls import calls_journal
 from pipeline.work.purse import PurseReport
 
 
@@ -20,9 +22,13 @@ class BudgetReached(Drained):
 
 @dataclass
 class Budget:
-    """Deals what is left to composers: each may spend its allowance, and all allowances fit into the total.
+    """Deals what is left to spenders: each may spend its allowance, and all allowances fit into the total.
 
-    A composer that was lost and restarted reports a fresh purse; what its predecessor spent or held stays spent.
+    Spenders are composers, and the processes of renderers that call endpoints. Between two deals they go on spending.
+    So what one may spend counts as gone until it has reported a lower allowance: what is taken from it is dealt to
+    another in the round after.
+
+    A spender that was lost and restarted reports a fresh purse; what its predecessor spent or held stays spent.
 
     Args:
         total: US dollars for all runs of the corpus together.
@@ -39,28 +45,28 @@ class Budget:
         return self.before + sum(report.spent for report in self._last.values())
 
     def take(self, reports: Sequence[PurseReport]) -> None:
-        """Take note of where each composer's purse stands."""
+        """Take note of where each spender's purse stands."""
         for index, report in enumerate(reports):
             last = self._last.get(index)
             if last is not None and report.owner != last.owner:
                 self.before += last.spent + last.held
             self._last[index] = report
 
-    def deal(self, num_composers: int) -> list[USD]:
-        """Return new allowances: what is neither spent nor held goes to those that wait, else to all alike.
+    def deal(self, num_spenders: int) -> list[USD]:
+        """Return new allowances: what nobody may spend yet goes to those that wait, else to all alike.
 
         Where the parts would be too small for anybody's next call, the one that waits for least gets all.
         """
-        left = max(0.0, self.total - self.spent - sum(report.held for report in self._last.values()))
-        if len(self._last) < num_composers:
-            return [left / num_composers] * num_composers
-        reports = [self._last[index] for index in range(num_composers)]
+        left = max(0.0, self.total - self.before - sum(map(_committed, self._last.values())))
+        if len(self._last) < num_spenders:
+            return [left / num_spenders] * num_spenders
+        reports = [self._last[index] for index in range(num_spenders)]
         waiting = {index: report.wanted for index, report in enumerate(reports) if report.wanted is not None}
-        chosen = list(waiting) or list(range(num_composers))
-        if waiting and left / len(waiting) < min(waiting.values()):
+        chosen = list(waiting) or list(range(num_spenders))
+        if waiting and all(_room(reports[index]) + left / len(waiting) < wanted for index, wanted in waiting.items()):
             chosen = [min(waiting, key=lambda index: (waiting[index], index))]
         return [
-            report.spent + report.held + (left / len(chosen) if index in chosen else 0.0)
+            _committed(report) + left / len(chosen) if index in chosen else report.spent + report.held
             for index, report in enumerate(reports)
         ]
 
@@ -81,6 +87,16 @@ class Budget:
         )
 
 
+def _committed(report: PurseReport) -> USD:
+    """What a spender has spent and may still spend before it hears of another allowance."""
+    return max(report.allowance, report.spent + report.held)
+
+
+def _room(report: PurseReport) -> USD:
+    """What a spender may still spend on its next call."""
+    return _committed(report) - report.spent - report.held
+
+
 def count_spent(folder: CorpusFolder) -> USD:
     """Return what all runs of a corpus have spent on calls, lost ones included.
 
@@ -89,11 +105,14 @@ def count_spent(folder: CorpusFolder) -> USD:
     stores: list[tuple[ShardFolder, str]] = [(folder.topics(), topics.STAGE)]
     for index in folder.shard_indices():
         stores += [(folder.shard(index), scenarios.STAGE), (folder.shard(index), dialogues.STAGE)]
-    return sum(_spent_on(store, stage) for store, stage in stores)
+    written = sum(_spent_on(store, stage, stage) for store, stage in stores)
+    media = [(folder.shard(index), str(modality)) for index in folder.shard_indices() for modality in MEDIA]
+    return written + sum(_spent_on(store, stage, calls_journal(stage)) for store, stage in media)
 
 
-def _spent_on(store: ShardFolder, stage: str) -> USD:
-    journal, receipt = store.journal(stage), store.receipt(stage)
+def _spent_on(store: ShardFolder, stage: str, name: str) -> USD:
+    """What a stage has spent by the journal of a name."""
+    journal, receipt = store.journal(name), store.receipt(stage)
     paid = receipt.facts.get("paid") if receipt else None
     if paid is not None and paid["journal_bytes"] == journal.num_bytes():
         return float(paid["usd"])

@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.contracts.ledger import ShardEntry
+from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
@@ -27,6 +28,7 @@ from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.records import Modality, PlannedDialogue
 from pipeline.values.units import USD
 from pipeline.work.purse import Purse, PurseReport
+from pipeline.work.twins import Twin
 
 CPU_COMPOSER = 0.5
 CPU_RENDERER = 0.25
@@ -102,12 +104,16 @@ class Composer:
 
 
 class RenderWorker:
-    """Renders one modality; loads its weights once. The driver gives it one shard at a time."""
+    """Renders one modality; loads its weights once. The driver gives it one shard at a time.
 
-    def __init__(self, project: Project, epoch: int, modality: Modality) -> None:
+    One that calls an endpoint in place of loading weights is given several shards, and pays from an allowance.
+    """
+
+    def __init__(self, project: Project, epoch: int, modality: Modality, allowance: USD = math.inf) -> None:
         self._notes = Notes()
         self._modality = modality
-        self._work = ShardWork(project, epoch, self._notes)
+        self._work = ShardWork(project, epoch, self._notes, Purse(allowance))
+        self._is_remote = isinstance(project.plugin(modality), RemotePlugin)
 
     def render(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
         """Render a shard's assets."""
@@ -117,9 +123,19 @@ class RenderWorker:
         """Hand over the notes."""
         return self._notes.collect()
 
+    def account(self, allowance: USD) -> PurseReport:
+        """Take a new allowance and say where the purse stands; for one that calls an endpoint."""
+        return self._work.remote.account(allowance)
+
     def drain(self) -> None:
-        """Begin no further batch."""
+        """Begin no further batch and no further call."""
         self._notes.drain()
+        if self._is_remote:
+            self._work.remote.drain()
+
+    def close(self) -> None:
+        """Close the endpoint, if one was opened."""
+        self._work.remote.close()
 
 
 class PoolWorker:
@@ -143,9 +159,9 @@ class PoolWorker:
 
 
 def _pack(
-    project: Project, epoch: int, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]
+    project: Project, epoch: int, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]
 ) -> ShardEntry:
-    return ShardWork(project, epoch, Notes()).pack(shard, planned, duplicates)
+    return ShardWork(project, epoch, Notes()).pack(shard, planned, twins)
 
 
 # Ray's own types know neither asynchronous actors nor all options, hence Any.
@@ -169,6 +185,7 @@ class Cluster:
         self._renderers: dict[Modality, list[Any]] = {}
         self._free: dict[Modality, asyncio.Queue[Any]] = {}
         self._is_draining = False
+        self._remote = list(project.remote_plugins())
         self._is_mine = _start_ray(project.manifest.execution.address)
         self._check_room()
 
@@ -189,9 +206,9 @@ class Cluster:
         finally:
             free.put_nowait(actor)
 
-    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]) -> ShardEntry:
+    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]) -> ShardEntry:
         """Have a shard published."""
-        reference = _PACK_TASK.remote(self._project, self._epoch, shard, planned, duplicates)
+        reference = _PACK_TASK.remote(self._project, self._epoch, shard, planned, twins)
         entry: ShardEntry = await _result(reference)
         return entry
 
@@ -199,12 +216,27 @@ class Cluster:
         """Gather the notes of all actors; one that is restarting has none."""
         return await _collect(self._actors())
 
+    @property
+    def num_spenders(self) -> int:
+        """Processes that spend money, or will: composers, and those of renderers that call an endpoint."""
+        manifest = self._project.manifest
+        sections = [manifest.render.section(modality) for modality in self._remote]
+        return manifest.execution.composers + sum(section.actors for section in sections if section)
+
     async def account(self, allowances: Sequence[USD]) -> list[PurseReport]:
-        """Set the composers' allowances, one each; return where their purses stand, if every one of them answers."""
-        if not self._composers:
+        """Set the spenders' allowances, one each; return where their purses stand, if every one of them answers.
+
+        Composers come first. A renderer's first process is not started before there is something to render, and until
+        then has spent nothing.
+        """
+        spenders = self._spenders()
+        if not spenders:
             return []
-        asked = [actor.account.remote(usd) for actor, usd in zip(self._composers, allowances, strict=True)]
-        answers = await asyncio.gather(*[_result(answer) for answer in asked], return_exceptions=True)
+        asked = [
+            _idle(usd) if actor is None else _result(actor.account.remote(usd))
+            for actor, usd in zip(spenders, allowances, strict=True)
+        ]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         reports = [answer for answer in answers if isinstance(answer, PurseReport)]
         return reports if len(reports) == len(answers) else []
 
@@ -215,7 +247,8 @@ class Cluster:
 
     async def close(self) -> None:
         """Close endpoints and leave Ray."""
-        closing = [_result(actor.close.remote()) for actor in self._composers]
+        paying = [actor for actor in self._spenders() if actor is not None]
+        closing = [_result(actor.close.remote()) for actor in paying]
         await asyncio.gather(*closing, return_exceptions=True)
         for actor in self._actors():
             ray.kill(actor)
@@ -224,6 +257,16 @@ class Cluster:
 
     def _actors(self) -> list[Any]:
         return [*self._composers, *(actor for actors in self._renderers.values() for actor in actors)]
+
+    def _spenders(self) -> list[Any]:
+        """Actors that spend, in the order of their allowances; None for one that is not there yet."""
+        if not self._composers and not self._renderers:
+            return []
+        found: list[Any] = list(self._composers) or [None] * self._project.manifest.execution.composers
+        for modality in self._remote:
+            section = self._project.manifest.render.section(modality)
+            found += self._renderers.get(modality) or [None] * (section.actors if section else 0)
+        return found
 
     def _composer(self, shard: int) -> Any:
         if self._is_draining:
@@ -239,11 +282,15 @@ class Cluster:
         if modality not in self._free:
             choice = self._project.manifest.render.section(modality)
             actors, gpus = (choice.actors, choice.num_gpus) if choice else (1, 0)
-            shape = _RENDER_WORKER.options(num_gpus=gpus)
-            made = [shape.remote(self._project, self._epoch, modality) for _ in range(actors)]
+            # Where an endpoint does the work, several shards at once keep it busy while one comes to its end.
+            is_remote = modality in self._remote
+            shards = self._project.manifest.execution.shards_in_flight if is_remote else 1
+            shape = _RENDER_WORKER.options(num_gpus=gpus, max_concurrency=shards + 2)
+            allowance = self._first_allowance if is_remote else math.inf
+            made = [shape.remote(self._project, self._epoch, modality, allowance) for _ in range(actors)]
             self._renderers[modality] = made
             self._free[modality] = asyncio.Queue()
-            for actor in made:
+            for actor in made * shards:
                 self._free[modality].put_nowait(actor)
         return self._free[modality]
 
@@ -309,6 +356,11 @@ class Pool:
             ray.kill(worker)
         if self._is_mine:
             ray.shutdown()
+
+
+async def _idle(allowance: USD) -> PurseReport:
+    """The report of a process that is not there yet; it starts without an allowance."""
+    return PurseReport(owner=0, allowance=0.0, spent=0.0, held=0.0, wanted=None)
 
 
 async def _collect(actors: Sequence[Any]) -> list[dict[str, Any]]:

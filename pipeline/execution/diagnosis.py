@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import platform
 import shutil
@@ -20,12 +21,19 @@ from pydantic import ValidationError
 from pipeline.adapters.model_files import ModelCache, load_lock
 from pipeline.adapters.shipped import shipped
 from pipeline.adapters.voices import load_voices
-from pipeline.contracts.render import RendererOptions, RendererPlugin, Voice
+from pipeline.adapters.weights import WeightOptions
+from pipeline.contracts.render import ReadsLanguages, RendererOptions, RendererPlugin, Voice
+from pipeline.execution.checking import ADDRESS_VARIABLE
+from pipeline.execution.diagnosis_files import look_at_model, look_at_room, look_at_weights, nearest
+from pipeline.execution.fact import Fact
+from pipeline.execution.licences import list_known_models
 from pipeline.execution.project import ENTRY_POINTS, Project, find_renderer
-from pipeline.values.errors import ManifestError, ModelFileError
+from pipeline.values.addresses import is_local
+from pipeline.values.errors import ManifestError
 from pipeline.values.manifest import Writer
-from pipeline.values.records import Modality, Record
+from pipeline.values.records import Modality
 from pipeline.values.units import Bytes, Seconds
+from pipeline.values.words import say_count
 
 ENDPOINT_PATIENCE: Seconds = 5.0
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -40,22 +48,8 @@ LEAST_MEMORY: Bytes = 4 * 10**9
 LEAST_SHARED_MEMORY: Bytes = 110 * 2**20
 """Ray's object store as we start it, with some room."""
 
-GGUF = "model.gguf"
 
-
-class Fact(Record):
-    """One thing looked at.
-
-    Attributes:
-        state: ``problem`` where something cannot be used as it is, ``note`` where that may be all right.
-        advice: What to do about it.
-    """
-
-    area: str
-    name: str
-    state: Literal["ok", "note", "problem"]
-    text: str
-    advice: str = ""
+MODELS_A_LINE = 10
 
 
 def diagnose(project: Project | None, cache: ModelCache) -> Iterator[Fact]:
@@ -64,8 +58,9 @@ def diagnose(project: Project | None, cache: ModelCache) -> Iterator[Fact]:
     yield _look_at_package("ray", "ray", "pip install 'ray[default]'")
     if project is None:
         yield from _look_at_all_renderers(cache)
+        yield from _look_at_licences()
         yield _look_at_engine("note")
-        yield from (_look_at_model(name, cache, "note") for name in load_lock().models)
+        yield from (look_at_model(name, cache, "note") for name in load_lock().models)
         yield from _look_at_all_voices(load_voices(shipped("manifests", "voices.yaml")))
         yield _look_at_key(DEFAULT_KEY, "note")
     else:
@@ -73,9 +68,10 @@ def diagnose(project: Project | None, cache: ModelCache) -> Iterator[Fact]:
             yield _look_at_renderer(project.plugin(modality), project.options(modality), "problem")
         if project.manifest.writer.engine == "embedded":
             yield _look_at_engine("problem")
-        yield from (_look_at_model(name, cache, "problem") for name in project.model_names())
+        yield from (look_at_model(name, cache, "problem") for name in project.model_names())
         yield from _look_at_casting(project)
         yield from _look_at_endpoint(project)
+    yield from look_at_room(models_of(project), cache, "note" if project is None else "problem")
     yield from _look_at_gpus(_gpus_wanted(project))
 
 
@@ -97,8 +93,7 @@ def _look_at_machine(room: Path) -> Iterator[Fact]:
     yield Fact(area="machine", name="cores", state="ok" if cores > 1 else "note", text=str(cores), advice=slow)
     memory = psutil.virtual_memory()
     yield _judge_room("memory", memory.available, memory.total, LEAST_MEMORY, "close other programs")
-    while not room.exists():
-        room = room.parent
+    room = nearest(room)
     disk = shutil.disk_usage(room)
     yield _judge_room(f"disk at {room}", disk.free, disk.total, LEAST_DISK, "make room, or put the corpus elsewhere")
     shared = Path("/dev/shm")
@@ -137,7 +132,8 @@ def _look_at_all_renderers(cache: ModelCache) -> Iterator[Fact]:
         except ValidationError as exc:
             keys = ", ".join(".".join(map(str, error["loc"])) for error in exc.errors(include_url=False))
             problem = plugin.missing()
-            text = f"{plugin.modality}; needs options: {keys}" + (f"; {problem}" if problem else "")
+            what = f"{_say_purpose(plugin)}{plugin.modality}; needs options: {keys}"
+            text = what + (f"; {problem}" if problem else "")
             yield Fact(area="renderers", name=name, state="note" if problem else "ok", text=text)
         except (ManifestError, ImportError, AttributeError, RuntimeError, OSError, ValueError, TypeError) as exc:
             # A stranger's plug-in that cannot be loaded must not hide the others.
@@ -148,13 +144,29 @@ def _look_at_all_renderers(cache: ModelCache) -> Iterator[Fact]:
             yield _look_at_renderer(plugin, options, "note", cache)
 
 
+def _look_at_licences() -> Iterator[Fact]:
+    """Tell the licence of every model that was looked up, some models a line."""
+    for group in list_known_models():
+        use = "commercial use allowed" if group.is_commercial_use_allowed else "NO commercial use"
+        for start in range(0, len(group.models), MODELS_A_LINE):
+            models = ", ".join(group.models[start : start + MODELS_A_LINE])
+            text = f"{group.licence}, {use}: {models}"
+            yield Fact(area="licences", name=group.renderer, state="ok", text=text)
+
+
+def _say_purpose(plugin: RendererPlugin) -> str:
+    """What a renderer is for, as the first line of its class says it."""
+    line = (inspect.getdoc(type(plugin)) or "").partition("\n")[0].rstrip(".")
+    return f"{line}; " if line else ""
+
+
 def _look_at_renderer(
     plugin: RendererPlugin,
     options: RendererOptions,
     state: Literal["note", "problem"],
     cache: ModelCache | None = None,
 ) -> Fact:
-    facts = [str(plugin.modality), f"version {plugin.version}"]
+    facts = [f"{_say_purpose(plugin)}{plugin.modality}", f"version {plugin.version}"]
     if plugin.is_draft:
         facts.append("DRAFT, to look at and not to train on")
     licences = [f"{name} {licence}" for name, licence in plugin.licences(options).items()]
@@ -168,21 +180,10 @@ def _look_at_renderer(
     if absent:
         advice = f"fetch {', '.join(absent)}: anyinstruct doctor --fetch"
         return Fact(area="renderers", name=plugin.name, state=state, text="; ".join(facts), advice=advice)
-    return Fact(area="renderers", name=plugin.name, state="ok", text="; ".join(facts))
-
-
-def _look_at_model(name: str, cache: ModelCache, state: Literal["note", "problem"]) -> Fact:
-    try:
-        model = load_lock().model(name)
-        problem = cache.check(name)
-    except ModelFileError as exc:
-        return Fact(area="models", name=name, state="problem", text="not usable", advice=str(exc))
-    kind = "language model, " if any(file.name == GGUF for file in model.files) else ""
-    text = f"{kind}{model.bytes / 1e6:,.0f} MB, {model.licence}"
-    if problem is None:
-        return Fact(area="models", name=name, state="ok", text=text)
-    advice = f"anyinstruct doctor --fetch ({problem})"
-    return Fact(area="models", name=name, state=state, text=f"{text}; not here", advice=advice)
+    told = look_at_weights(options) if isinstance(options, WeightOptions) else None
+    if told is None:
+        return Fact(area="renderers", name=plugin.name, state="ok", text="; ".join(facts))
+    return told.model_copy(update={"name": plugin.name, "text": "; ".join([*facts, told.text])})
 
 
 def _look_at_all_voices(voices: Mapping[str, Voice]) -> Iterator[Fact]:
@@ -192,22 +193,23 @@ def _look_at_all_voices(voices: Mapping[str, Voice]) -> Iterator[Fact]:
     for renderer, languages in sorted(by_renderer.items()):
         count = sum(voice.renderer == renderer for voice in voices.values())
         text = ", ".join(f"{tag} {number}" for tag, number in languages.most_common())
-        yield Fact(area="voices", name=renderer, state="ok", text=f"{_count(count, 'voice')}: {text}")
+        yield Fact(area="voices", name=renderer, state="ok", text=f"{say_count(count, 'voice')}: {text}")
 
 
 def _look_at_casting(project: Project) -> Iterator[Fact]:
     casting = project.casting
     if casting is None:
         return
+    plugin, language = project.plugin(Modality.SPEECH), project.manifest.language
+    if isinstance(plugin, ReadsLanguages) and (
+        problem := plugin.missing_for(project.options(Modality.SPEECH), language)
+    ):
+        yield Fact(area="voices", name=language, state="problem", text=f"{plugin.name} cannot read it", advice=problem)
     for role, voices in (("user", list(casting.pool.values())), ("assistant", [casting.assistant])):
         tags = Counter(tag for voice in voices for tag in voice.languages)
         licences = ", ".join(sorted({voice.licence for voice in voices}))
-        text = f"{_count(len(voices), 'voice')} ({', '.join(f'{t} {n}' for t, n in tags.most_common())}), {licences}"
+        text = f"{say_count(len(voices), 'voice')} ({', '.join(f'{t} {n}' for t, n in tags.most_common())}), {licences}"
         yield Fact(area="voices", name=role, state="ok", text=text)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _look_at_key(variable: str, state: Literal["note", "problem"]) -> Fact:
@@ -235,7 +237,7 @@ def _ask_endpoint(writer: Writer) -> Fact:
     import openai
 
     key = os.environ.get(writer.api_key_env) or "none"
-    where = _without_credentials(writer.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1")
+    where = _without_credentials(writer.base_url or os.environ.get(ADDRESS_VARIABLE) or "https://api.openai.com/v1")
     try:
         _ = urlsplit(writer.base_url or "").port  # a ValueError here is an error of the client's own kind there
         with openai.OpenAI(api_key=key, base_url=writer.base_url, timeout=ENDPOINT_PATIENCE, max_retries=0) as client:
@@ -249,17 +251,28 @@ def _ask_endpoint(writer: Writer) -> Fact:
         return Fact(area="endpoint", name=where, state="note", text=text, advice="see with `anyinstruct run --limit 1`")
     except openai.APITimeoutError:
         text = f"did not answer within {ENDPOINT_PATIENCE:g} s"
-        return Fact(area="endpoint", name=where, state="problem", text=text, advice="check the network and base_url")
+        return Fact(area="endpoint", name=where, state="problem", text=text, advice=advise_on(writer))
     except (openai.OpenAIError, ValueError, AttributeError, TypeError) as exc:
         text = f"cannot be reached or is no such endpoint ({type(exc).__name__})"
-        advice = "start the server, or check writer.base_url and the network"
-        return Fact(area="endpoint", name=where, state="problem", text=text, advice=advice)
+        return Fact(area="endpoint", name=where, state="problem", text=text, advice=advise_on(writer))
     wanted = [entry.model for entry in writer.blend]
     unknown = [model for model in wanted if model not in names]
     if not unknown:
         return Fact(area="endpoint", name=where, state="ok", text=f"is there and lists {', '.join(wanted)}")
-    text = f"is there and does not list {', '.join(unknown)} among {_count(len(names), 'model')}"
+    text = f"is there and does not list {', '.join(unknown)} among {say_count(len(names), 'model')}"
     return Fact(area="endpoint", name=where, state="note", text=text, advice="check writer.model")
+
+
+def advise_on(writer: Writer) -> str:
+    """Return what may help where an endpoint is not reached: only a server of one's own can be started."""
+    stated, variable = writer.base_url, os.environ.get(ADDRESS_VARIABLE)
+    address = stated or variable
+    if address is None:
+        return "check the network, a proxy (HTTPS_PROXY) or firewall on the way to it"
+    source = "writer.base_url" if stated else f"${ADDRESS_VARIABLE}"
+    if is_local(address):
+        return f"start the server, or correct {source}"
+    return f"check {source}, the network, and whether the server is up"
 
 
 def _without_credentials(url: str) -> str:
@@ -281,7 +294,8 @@ def _look_at_gpus(wanted: float) -> Iterator[Fact]:
     for index, text in enumerate(gpus):
         yield Fact(area="gpu", name=f"GPU {index}", state="ok", text=text)
     if wanted > len(gpus):
-        text = f"the manifest's renderers reserve {wanted:g} GPUs, {len(gpus)} are here"
+        many = "GPU" if wanted == 1 else "GPUs"
+        text = f"the manifest's renderers reserve {wanted:g} {many}, of which there are {len(gpus)} here"
         advice = "lower render.*.num_gpus or actors, or name a cluster in execution.address"
         yield Fact(area="gpu", name="GPUs", state="problem", text=text, advice=advice)
     elif not gpus:

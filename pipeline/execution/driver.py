@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,23 +16,27 @@ from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
+from pipeline.execution.screening import Screening
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
-from pipeline.values.errors import ManifestError
+from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.orders import order_key
-from pipeline.work.packing import find_duplicates, pack_key
+from pipeline.work.packing import pack_key
 from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
+from pipeline.work.twins import Twin
 
 if TYPE_CHECKING:
     from pipeline.execution.cluster import Cluster
 
-UNTIL = ("topics", "scenarios", "dialogues", "render")
 POLL_SECONDS = 0.5
+
+MAX_MENDS = 2
+"""Times that a run makes damaged stage files again; damage that comes back is the disk's, or the memory's."""
 
 Shards = dict[int, list[PlannedDialogue]]
 
@@ -54,6 +59,7 @@ class Run:
         budget: US dollars that all runs of the corpus may spend on calls together; None for no bound.
         on_progress: Called about twice a second with the tally, and at every change of state.
         was_idle: True once the run has ended without a call, a render or a pack.
+        num_mended: Times that stage files were found damaged when they were packed, and were made again.
     """
 
     project: Project
@@ -64,6 +70,7 @@ class Run:
     on_progress: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
     was_idle: bool = True
+    num_mended: int = 0
     _cluster: Cluster | None = None
     _budget: Budget | None = None
     _is_draining: bool = False
@@ -94,10 +101,11 @@ class Run:
         except (Drained, asyncio.CancelledError) as exc:
             self.tally.state = "stopped"
             if self._budget is not None and self._budget.is_reached() and isinstance(exc, Drained):
-                raise BudgetReached(self._budget.describe()) from None
+                self.tally.end = self._budget.describe()
+                raise BudgetReached(self.tally.end) from None
             raise
-        except BaseException:
-            self.tally.state = "failed"
+        except BaseException as exc:
+            self.tally.fail(exc)
             raise
         finally:
             watching.cancel()
@@ -105,6 +113,16 @@ class Run:
             self._tell()
             if self._cluster is not None:
                 await self._cluster.close()
+
+    @contextmanager
+    def telling_failures(self) -> Iterator[None]:
+        """Let the event log say why a run failed before :meth:`execute` was called."""
+        try:
+            yield
+        except AnyInstructError as exc:
+            self.tally.fail(exc)
+            self._tell()
+            raise
 
     async def drain(self) -> None:
         """End the run as soon as what is in flight has come back."""
@@ -122,14 +140,27 @@ class Run:
         while True:
             active = self._bring_plan(all_topics, extra)
             shards = _by_shard(active)
-            await self._fill(shards)
-            if self.until is not None:
+            ledger = await self._fill_and_publish(shards)
+            if ledger is None:
                 return None
-            ledger = await self._publish(shards)
             wanted = count_wanted(self.project.manifest, len(all_topics))
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
             if not extra or self.limit is not None:
                 return ledger
+
+    async def _fill_and_publish(self, shards: Shards) -> Ledger | None:
+        """Bring stage files up to date and publish them; those that turn out damaged are made again meanwhile."""
+        while True:
+            screening = Screening(self._look, shards)
+            await self._fill(shards, screening)
+            if self.until is not None:
+                return None
+            try:
+                return await self._publish(shards, screening.twins)
+            except StageDamaged:
+                if self.num_mended == MAX_MENDS:
+                    raise
+                self.num_mended += 1
 
     async def _bring_topics(self) -> list[Topic]:
         orders, store = self._look.topic_orders(), self.folder.topics()
@@ -162,37 +193,75 @@ class Run:
             self.folder.write_plan(plan)
         return select_active(plan, all_topics, manifest)[: self.limit]
 
-    async def _fill(self, shards: Shards) -> None:
+    async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""
         self._expect(shards)
         window = asyncio.Semaphore(self.project.manifest.execution.shards_in_flight)
+        unwritten = await self._take_written(shards, screening)
+        selected: Shards = {}
 
         async def fill(shard: int, planned: list[PlannedDialogue]) -> None:
             async with window:
-                if self._needs_composing(shard, planned):
+                if shard in unwritten:
                     await self._at_work().compose(shard, planned, self.until)
-                if self.until in (scenarios.STAGE, dialogues.STAGE):
-                    return
-                media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
-                await _all_of([self._at_work().render(shard, modality, planned) for modality in media])
+                if self.until not in (scenarios.STAGE, dialogues.STAGE):
+                    screening.take(shard)
+                    await render(shard)
+
+        async def render(shard: int) -> None:
+            planned = selected[shard] = screening.select(shard)
+            media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
+            await _all_of([self._render(shard, modality, planned) for modality in media])
+
+        async def render_again(shard: int) -> None:
+            async with window:
+                await render(shard)
 
         await _all_of([fill(shard, planned) for shard, planned in shards.items()])
+        # A later shard may have brought a lower id, or a render failed, so that others are to stay. Renders that fail
+        # only become more, and each round renders what the one before did not, so this ends.
+        while selected:
+            screening.look_at_renders()
+            changed = [shard for shard, planned in selected.items() if planned != screening.select(shard)]
+            if not changed:
+                break
+            await _all_of([render_again(shard) for shard in changed])
 
-    async def _publish(self, shards: Shards) -> Ledger:
-        """Screen over the whole corpus, pack the shards that changed, and write card and ledger if anything did."""
+    async def _take_written(self, shards: Shards, screening: Screening) -> set[int]:
+        """Screen what is written already; return the shards whose dialogues are to be written."""
+        unwritten = set()
+        for shard, planned in shards.items():
+            if self._needs_composing(shard, planned):
+                unwritten.add(shard)
+            else:
+                screening.take(shard)
+            await asyncio.sleep(0)  # a large corpus takes a while, and the run must go on telling of itself
+        screening.look_at_renders()
+        return unwritten
+
+    async def _render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
+        """Have assets rendered. Where an endpoint refuses for good, nothing else is begun or paid for, either."""
+        try:
+            await self._at_work().render(shard, modality, planned)
+        except EndpointError:
+            if not self._is_draining:
+                await self.drain()
+            raise
+
+    async def _publish(self, shards: Shards, twins: Mapping[str, Twin]) -> Ledger:
+        """Pack the shards that changed, and write card and ledger if anything did."""
         former = self.folder.read_ledger()
         have = {entry.shard: entry for entry in former.shards} if former else {}
-        duplicates = find_duplicates(self._dialogue_keys(shards))
 
         async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
             store = self.folder.shard(shard)
             stages = [scenarios.STAGE, dialogues.STAGE, *map(str, self.project.manifest.media)]
             receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
             entry = have.get(shard)
-            key = pack_key(planned, receipts, duplicates)
+            key = pack_key(planned, receipts, twins)
             if entry and entry.order_key == key and self.folder.is_published(entry):
                 return entry
-            mine = {row.id: duplicates[row.id] for row in planned if row.id in duplicates}
+            mine = {row.id: twins[row.id] for row in planned if row.id in twins}
             return await self._at_work().pack(shard, planned, mine)
 
         entries = await _all_of([pack(shard, planned) for shard, planned in shards.items()])
@@ -202,15 +271,6 @@ class Run:
             self.was_idle = False
             self.folder.publish(ledger, card)
         return ledger
-
-    def _dialogue_keys(self, shards: Shards) -> list[dict[str, str]]:
-        keys = []
-        for shard, planned in shards.items():
-            wanted = {row.id for row in planned}
-            for row in self.folder.shard(shard).rows(dialogues.STAGE, ["record_id", "status", "text_key"]):
-                if row["status"] == "ok" and row["record_id"] in wanted:
-                    keys.append(row)
-        return keys
 
     def _needs_composing(self, shard: int, planned: Sequence[PlannedDialogue]) -> bool:
         store = self.folder.shard(shard)
@@ -260,8 +320,7 @@ class Run:
         """Deal the budget anew, and end the run once nobody's next call fits into it."""
         if self._cluster is None or self._budget is None or self._is_draining:
             return
-        num_composers = self.project.manifest.execution.composers
-        self._budget.take(await self._cluster.account(self._budget.deal(num_composers)))
+        self._budget.take(await self._cluster.account(self._budget.deal(self._cluster.num_spenders)))
         if self._budget.is_reached():
             await self.drain()
 

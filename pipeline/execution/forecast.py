@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.contracts.chat import ChatRequest, Usage
+from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.render import Brief
 from pipeline.execution.driver import Silence
 from pipeline.execution.project import Project
+from pipeline.execution.screening import Screening
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.ids import topic_id
 from pipeline.values.manifest import Manifest
@@ -50,15 +52,20 @@ class StageForecast:
 
     Attributes:
         gpu_seconds: Render seconds times the GPUs that a worker holds meanwhile.
+        calls: Of the LLM.
+        media_calls: Of a renderer that calls an endpoint.
+        is_priced: False where nobody stated what its calls cost.
     """
 
     inventory: Inventory
     calls: int = 0
+    media_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: USD = 0.0
     render_seconds: Seconds = 0.0
     gpu_seconds: Seconds = 0.0
+    is_priced: bool = True
 
 
 @dataclass
@@ -77,6 +84,12 @@ class Forecast:
     num_new: int
     are_topics_there: bool
     stages: dict[str, StageForecast] = field(default_factory=dict)
+
+    def count_calls(self, until: str | None = None) -> int:
+        """Return the LLM calls of all stages, or of those up to one."""
+        names = list(self.stages)
+        last = names.index(until) + 1 if until in names else len(names)
+        return sum(self.stages[name].calls for name in names[:last])
 
 
 def forecast(project: Project, limit: int | None = None) -> Forecast:
@@ -198,16 +211,29 @@ def _forecast_media(
     active: Sequence[PlannedDialogue],
     scale: float,
 ) -> None:
-    kinds = Counter(kind for row in active for turn in row.slot.turns for kind in turn.kinds)
+    shards = _shards(active)
+    screening = Screening(look, shards)
+    for shard in shards:
+        screening.take(shard)
+    screening.look_at_renders()
+    shards = {shard: screening.select(shard) for shard in shards}
+    kinds = Counter(
+        kind for planned in shards.values() for row in planned for turn in row.slot.turns for kind in turn.kinds
+    )
     for modality in project.manifest.media:
         have = Inventory()
-        for shard, planned in _shards(active).items():
+        for shard, planned in shards.items():
             store = folder.shard(shard)
             have.add(take_inventory(look.render_orders(store, modality, planned), store, modality))
         have.missing += max(0, kinds[modality] - have.current - have.stale - have.missing)
         stage = result.stages[modality] = StageForecast(_scaled(have, scale))
-        per_brief = project.plugin(modality).estimate(project.options(modality), _typical(modality, project.manifest))
-        stage.render_seconds = (stage.inventory.stale + stage.inventory.missing) * per_brief
+        plugin, options = project.plugin(modality), project.options(modality)
+        brief = _typical(modality, project.manifest)
+        to_do = stage.inventory.stale + stage.inventory.missing
+        stage.render_seconds = to_do * plugin.estimate(options, brief)
+        if isinstance(plugin, RemotePlugin):
+            stage.media_calls, stage.usd = to_do, to_do * plugin.expect_cost(options, brief)
+            stage.is_priced = plugin.price(options) is not None
         choice = project.manifest.render.section(modality)
         stage.gpu_seconds = stage.render_seconds * (choice.num_gpus if choice else 0.0)
 
@@ -229,6 +255,7 @@ def _typical(modality: Modality, manifest: Manifest) -> Brief:
 def _add_calls(stage: StageForecast, project: Project, calls: int, prompt: float, answer: float) -> None:
     usage = Usage(prompt_tokens=round(prompt * calls), completion_tokens=round(answer * calls))
     stage.calls += calls
+    stage.is_priced = not project.unpriced
     stage.prompt_tokens += usage.prompt_tokens
     stage.completion_tokens += usage.completion_tokens
     blend = project.manifest.writer.blend

@@ -21,7 +21,9 @@ from pipeline.values.ids import content_key, part_id, sha256_hex
 from pipeline.values.records import MEDIA, PlannedDialogue
 from pipeline.values.units import Bytes
 from pipeline.work import dialogues, scenarios, tables
-from pipeline.work.packing import find_duplicates, pack_key
+from pipeline.work.media_calls import calls_journal
+from pipeline.work.packing import pack_key, read_twins
+from pipeline.work.twins import Twin
 
 SCHEMAS = {
     scenarios.STAGE: tables.SCENARIOS,
@@ -59,6 +61,7 @@ class PackedShard:
     planned: Sequence[PlannedDialogue]
     receipts: Mapping[str, Receipt]
     parts: Parts
+    twins: Mapping[str, Twin]
 
 
 class Collector:
@@ -100,7 +103,7 @@ class Collector:
         ledger = self._folder.read_ledger()
         if ledger is None:
             return []
-        card, duplicates = self._card(ledger), self._duplicates(ledger)
+        card = self._card(ledger)
         entries = {entry.shard: entry for entry in ledger.shards}
         removed: list[Garbage] = []
         for packed in self._packed_shards():
@@ -110,7 +113,7 @@ class Collector:
             made = {stage: _rewrite(packed, stage) for stage in found}
             for stage, item in found.items():
                 removed.append(replace(item, num_bytes=packed.receipts[stage].num_bytes - made[stage].num_bytes))
-            key = pack_key(packed.planned, {**packed.receipts, **made}, duplicates)
+            key = pack_key(packed.planned, {**packed.receipts, **made}, packed.twins)
             restated = packed.ledger.model_copy(update={"order_key": key})
             entries[restated.shard] = self._folder.write_shard_ledger(restated)
         if removed:
@@ -133,41 +136,36 @@ class Collector:
         ledger = self._folder.read_ledger()
         if ledger is None:
             return
-        plan, duplicates = self._folder.read_plan(), self._duplicates(ledger)
+        plan = self._folder.read_plan()
         for entry in ledger.shards:
             made, store = self._folder.read_shard_ledger(entry), self._folder.shard(entry.shard)
             ids = self._published_ids(made)
             planned = [row for row in plan if row.shard == entry.shard and row.id in ids]
             receipts = {stage: receipt for stage in made.stages if (receipt := store.receipt(stage)) is not None}
-            if set(receipts) != set(made.stages) or pack_key(planned, receipts, duplicates) != made.order_key:
+            twins = self._published_twins(made)
+            if set(receipts) != set(made.stages) or pack_key(planned, receipts, twins) != made.order_key:
                 continue
             if all(_is_whole(store, receipt) for receipt in receipts.values()):
-                yield PackedShard(made, store, planned, receipts, _read_parts(store))
+                yield PackedShard(made, store, planned, receipts, _read_parts(store), twins)
 
     def _published_ids(self, ledger: ShardLedger) -> set[str]:
-        ids: set[str] = set()
+        tables = ("dialogues", "rejected", "failed")
+        return {row["id"] for table in tables for row in self._published_rows(ledger, table, ["id"])}
+
+    def _published_twins(self, ledger: ShardLedger) -> dict[str, Twin]:
+        """Which dialogue was rejected for being like which."""
+        return read_twins(self._published_rows(ledger, "rejected", ["id", "stage", "code", "like", "score"]))
+
+    def _published_rows(self, ledger: ShardLedger, table: str, columns: list[str]) -> Iterator[Row]:
         for file in ledger.files:
-            if file.table not in ("dialogues", "rejected", "failed"):
+            if file.table != table:
                 continue
             path = self._folder.inside(file.path)
             try:
-                ids.update(pq.read_table(path, columns=["id"])["id"].to_pylist())
+                with pq.ParquetFile(path) as table_file:  # an older version's may lack some of the columns
+                    yield from table_file.read(columns=columns).to_pylist()
             except (OSError, pa.ArrowException) as exc:
                 raise CorpusError(f"{path}: cannot be read ({exc}); run the manifest again, then gc") from exc
-        return ids
-
-    def _duplicates(self, ledger: Ledger) -> dict[str, str]:
-        """Which dialogue repeats which, found as a run finds it."""
-
-        def rows() -> Iterator[Row]:
-            for entry in ledger.shards:
-                ids = self._published_ids(self._folder.read_shard_ledger(entry))
-                columns = ["record_id", "status", "text_key"]
-                for row in self._folder.shard(entry.shard).rows(dialogues.STAGE, columns):
-                    if row["status"] == "ok" and row["record_id"] in ids:
-                        yield row
-
-        return find_duplicates(rows())
 
     def _card(self, ledger: Ledger) -> str:
         path = self._folder.root / "README.md"
@@ -203,18 +201,22 @@ def _spent_journals(store: ShardFolder, stage: str) -> list[Path]:
     dialogue has must be the one in the stage file; otherwise the whole journal stays.
     """
     segments = [*store.folder.glob(f"{stage}-e*.jsonl"), *store.folder.glob(f"{stage}-e*.blob")]
+    # Of calls that were paid for, the bytes alone: what was spent stands in the lines for good.
+    paid = list(store.folder.glob(f"{calls_journal(stage)}-e*.blob"))
+    found = segments if segments and _is_committed(store, stage, stage) else []
+    return sorted([*found, *(paid if paid and _is_committed(store, stage, calls_journal(stage)) else [])])
+
+
+def _is_committed(store: ShardFolder, stage: str, journal: str) -> bool:
+    """Tell whether all that a journal has of current parts is in the stage file."""
     receipt, written = store.receipt(stage), store.receipt(dialogues.STAGE)
-    if not segments or receipt is None or written is None:
-        return []
-    if not _is_whole(store, receipt) or not _is_whole(store, written):
-        return []
+    if receipt is None or written is None or not _is_whole(store, receipt) or not _is_whole(store, written):
+        return False
     rows = store.rows(stage, ["record_id", "inputs"])
     committed = {row["record_id"]: content_key(json.loads(row["inputs"])) for row in rows}
     current = {name for parts in _read_parts(store).values() for name, kind in parts if kind == stage}
-    newest = {e["record"]: e["input_key"] for e in store.journal(stage).entries() if e["event"] != "provenance"}
-    if any(name in current and committed.get(name) != key for name, key in newest.items()):
-        return []
-    return sorted(segments)
+    newest = {e["record"]: e["input_key"] for e in store.journal(journal).entries() if e["event"] != "provenance"}
+    return all(name not in current or committed.get(name) == key for name, key in newest.items())
 
 
 def _is_whole(store: ShardFolder, receipt: Receipt) -> bool:

@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.adapters.corpus import SCHEMA_VERSION, CorpusFolder
 from pipeline.adapters.model_lock import load_lock
 from pipeline.contracts.ledger import Ledger, ShardEntry, ShardLedger
+from pipeline.contracts.remote import RemotePlugin
 from pipeline.execution.project import Project
 from pipeline.values.ids import content_key, sha256_hex
 from pipeline.values.records import Modality, PlannedDialogue
@@ -43,6 +44,8 @@ def build_ledger(
         counts=_sum(ledger.counts for ledger in ledgers),
         reasons=_sum(ledger.reasons for ledger in ledgers),
         matrix=_matrix(project, ledgers, shards),
+        features=_features(project, ledgers, shards),
+        edits=_sum(ledger.edits for ledger in ledgers),
         topics=_count_topics(folder, shards),
         tables=tables,
         voices=_sum(ledger.voices for ledger in ledgers),
@@ -94,6 +97,23 @@ def _matrix(
     }
 
 
+def _features(
+    project: Project, ledgers: Sequence[ShardLedger], shards: Mapping[int, Sequence[PlannedDialogue]]
+) -> dict[str, dict[str, float]]:
+    """By cell and feature: the share of the cell that the manifest wants, and how many were planned and kept."""
+    planned = Counter(f"{row.slot.cell}/{name}" for rows in shards.values() for row in rows for name in row.features)
+    kept = _sum(ledger.features for ledger in ledgers)
+    return {
+        f"{cell.name}/{name}": {
+            "share": share,
+            "planned": planned[f"{cell.name}/{name}"],
+            "kept": kept.get(f"{cell.name}/{name}", 0),
+        }
+        for cell in project.manifest.mix
+        for name, share in cell.features.items()
+    }
+
+
 def _spend(folder: CorpusFolder, ledgers: Sequence[ShardLedger]) -> dict[str, dict[str, dict[str, float]]]:
     """Calls, tokens and dollars by stage and model, over the rows that the corpus rests on."""
     receipt = folder.topics().receipt(topics.STAGE)
@@ -125,7 +145,9 @@ def _describe_writer(project: Project) -> dict[str, Any]:
 def _describe_renderer(project: Project, modality: Modality, ledgers: Sequence[ShardLedger]) -> dict[str, Any]:
     plugin, options = project.plugin(modality), project.options(modality)
     facts = [ledger.stages[modality] for ledger in ledgers if modality in ledger.stages]
+    price = plugin.price(options) if isinstance(plugin, RemotePlugin) else None
     return {
+        **({} if price is None else {"price_usd": dict(price)}),
         "renderer": plugin.name,
         "version": plugin.version,
         "is_draft": plugin.is_draft,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,25 +13,36 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.adapters.complaints import word_errors
 from pipeline.adapters.prompt_files import PromptFolder
 from pipeline.adapters.shipped import shipped
 from pipeline.adapters.topic_files import make_topic, read_topics
 from pipeline.adapters.voices import load_voices
-from pipeline.adapters.yaml_file import load_yaml
-from pipeline.contracts.render import RendererOptions, RendererPlugin, Voice
+from pipeline.adapters.yaml_file import Document, Refused, load_yaml, read_document
+from pipeline.contracts.remote import RemotePlugin
+from pipeline.contracts.render import EditsPictures, ReadsLanguages, RendererOptions, RendererPlugin, Voice
+from pipeline.execution.checking import find_problems
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest, Price
 from pipeline.values.records import Modality, Topic
 from pipeline.values.units import USD
+from pipeline.values.words import suggest
 from pipeline.work.asking import FREE
-from pipeline.work.briefs import Casting, cast
-from pipeline.work.topics import chosen_meta_topics
+from pipeline.work.casting import Casting, cast
+from pipeline.work.features import EDIT
+from pipeline.work.voice_languages import in_language
 
 BATCH_SHARE = 0.5
 """Of the list price that a call in a batch costs, at all providers of the Batch API that are known."""
 
 ENTRY_POINTS = "anyinstruct.renderers"
+
+_PRICE_EXAMPLES = {
+    Modality.IMAGE: "e.g. {picture: 0.02} in US dollars",
+    Modality.MUSIC: "in US dollars",
+    Modality.SPEECH: "e.g. {minute: 0.015} or {million_characters: 15} in US dollars",
+}
 
 
 @dataclass(frozen=True)
@@ -53,20 +65,22 @@ class Project:
     @cached_property
     def book(self) -> PromptFolder:
         """The prompts folder."""
-        return PromptFolder(self._beside(self.manifest.prompts) if self.manifest.prompts else shipped("prompts"))
+        return PromptFolder(self.beside(self.manifest.prompts) if self.manifest.prompts else shipped("prompts"))
 
     @cached_property
     def voices(self) -> Mapping[str, Voice]:
         """All voices of the voices file, by name."""
         speech = self.manifest.render.speech
         own = speech.voices_file if speech else None
-        return load_voices(self._beside(own) if own else shipped("manifests", "voices.yaml"))
+        return load_voices(self.beside(own) if own else shipped("manifests", "voices.yaml"))
 
     @cached_property
     def casting(self) -> Casting | None:
         """The voices that the manifest chooses."""
         speech = self.manifest.render.speech
-        return cast(speech, self.voices) if speech and Modality.SPEECH in self.manifest.media else None
+        if speech is None or Modality.SPEECH not in self.manifest.media:
+            return None
+        return in_language(cast(speech, self.voices, self.manifest.seed), self.manifest.language)
 
     @cached_property
     def prices(self) -> dict[str, Price]:
@@ -84,6 +98,31 @@ class Project:
         """Models whose spend cannot be told, because nobody stated their price."""
         return [entry.model for entry in self.manifest.writer.blend if entry.model not in self.prices]
 
+    @property
+    def missing_key(self) -> str | None:
+        """Say which key the endpoint wants and the environment lacks, or None; servers of one's own want none."""
+        writer = self.manifest.writer
+        if writer.engine != "openai" or writer.base_url is not None or os.environ.get(writer.api_key_env):
+            return None
+        return (
+            f"writer.api_key_env: ${writer.api_key_env} is not set, and the default endpoint wants a key; export it, "
+            "or state base_url, the address of a server of your own"
+        )
+
+    @property
+    def unpriced_media(self) -> dict[Modality, str]:
+        """Models of remote renderers whose spend cannot be told, because nobody stated their price."""
+        return {
+            modality: remote.model(self.options(modality))
+            for modality, remote in self.remote_plugins().items()
+            if remote.price(self.options(modality)) is None
+        }
+
+    def remote_plugins(self) -> dict[Modality, RemotePlugin]:
+        """Renderers that call an endpoint, of the media in use."""
+        plugins = {modality: self.plugin(modality) for modality in self.manifest.media}
+        return {modality: plugin for modality, plugin in plugins.items() if isinstance(plugin, RemotePlugin)}
+
     def plugin(self, modality: Modality) -> RendererPlugin:
         """The renderer that the manifest names for a modality."""
         choice = self.manifest.render.section(modality)
@@ -100,16 +139,22 @@ class Project:
         choice = self.manifest.render.section(modality)
         if choice is None:
             raise ManifestError(f"{self.path}: render.{modality} is missing")
+        kind = self.plugin(modality).options
         try:
-            return self.plugin(modality).options.model_validate(choice.options)
+            return kind.model_validate(choice.options)
         except ValidationError as exc:
-            error = exc.errors(include_url=False)[0]
-            key = ".".join(str(step) for step in error["loc"])
-            known = ", ".join(self.plugin(modality).options.model_fields)
-            raise ManifestError(
-                f"{self.path}: render.{modality}.options.{key}: {error['msg']} (is {error.get('input')!r}); "
-                f"{choice.renderer} knows {known or 'no options'}"
-            ) from exc
+            where = f"render.{modality}.options"
+            told = [
+                f"{where}.{one}" if one.keys else f"{where}: {one}" for one in word_errors(kind, choice.options, exc)
+            ]
+            raise ManifestError("\n".join(told)) from exc
+
+    def find_missing(self, modality: Modality) -> str | None:
+        """Say which package or system part the renderer of a modality lacks for this corpus, or None."""
+        plugin, language = self.plugin(modality), self.manifest.language
+        if (problem := plugin.missing()) or not isinstance(plugin, ReadsLanguages):
+            return problem
+        return plugin.missing_for(self.options(modality), language)
 
     def renderer_key(self, modality: Modality) -> str:
         """Fingerprint of a renderer: name, version, model files, and the options that change what comes out."""
@@ -121,6 +166,17 @@ class Project:
         }
         chosen = options.model_dump(mode="json", exclude=idle)
         return content_key(plugin.name, plugin.version, chosen, list(plugin.models(options)))
+
+    def edits_pictures(self) -> bool:
+        """Whether some dialogues are asked to say which picture changes which."""
+        return any(cell.features.get(EDIT) for cell in self.manifest.mix)
+
+    def edit_key(self, modality: Modality) -> str | None:
+        """Fingerprint of how a renderer changes pictures that are there; None for one that cannot."""
+        plugin = self.plugin(modality)
+        if not isinstance(plugin, EditsPictures):
+            return None
+        return content_key(dict(plugin.describe_edits(self.options(modality))))
 
     def model_names(self) -> list[str]:
         """Locked models that this manifest needs, writer's first."""
@@ -136,7 +192,7 @@ class Project:
             make_topic(" ".join(text.split()), "", f"{self.path}: topics.list") for text in self.manifest.topics.list
         ]
         for name in self.manifest.topics.files:
-            topics += read_topics(self._beside(name), self.book.meta_topics)
+            topics += read_topics(self.beside(name), self.book.meta_topics)
         return topics
 
     def check(self) -> None:
@@ -145,19 +201,15 @@ class Project:
         Raises:
             ManifestError: what is wrong, where, and what is allowed.
         """
-        self.written_topics()
-        if self.manifest.topics.generate is not None:
-            chosen_meta_topics(self.manifest.topics.generate, self.book)
-        for modality in self.manifest.media:
-            plugin, options = self.plugin(modality), self.options(modality)
-            if self.manifest.intended_use == "commercial" and not plugin.is_commercial_use_allowed(options):
-                licences = ", ".join(f"{name}: {licence}" for name, licence in plugin.licences(options).items())
-                raise ManifestError(
-                    f"{self.path}: render.{modality}: {plugin.name} uses models that forbid commercial use "
-                    f"({licences}); choose another, or state intended_use: research"
-                )
-        self.casting  # noqa: B018  resolves the voices
-        self.check_budget(self.manifest.budget)
+        if problems := find_problems(self):
+            raise ManifestError(self.locate("\n".join(problems)))
+
+    def locate(self, text: str) -> str:
+        """Put the manifest's file and the lines of its keys in front of what a check says; see ``ManifestError``."""
+        try:
+            return read_document(self.path).locate(text)
+        except ManifestError:
+            return text  # made in memory, or gone meanwhile
 
     def check_budget(self, budget: USD | None) -> None:
         """Refuse a budget that cannot be kept.
@@ -171,11 +223,17 @@ class Project:
             raise ManifestError(f"{self.path}: budget {budget}: is no amount of money; leave it out for none")
         if self.unpriced:
             raise ManifestError(
-                f"{self.path}: nobody stated what {', '.join(self.unpriced)} costs, so no budget can be kept: state "
+                f"writer: nobody stated what {', '.join(self.unpriced)} costs, so no budget can be kept: state "
                 "writer.price in US dollars per million tokens"
             )
+        for modality, model in self.unpriced_media.items():
+            raise ManifestError(
+                f"render.{modality}: nobody stated what {model} costs, so no budget can be kept: state "
+                f"options.price, {_PRICE_EXAMPLES[modality]}"
+            )
 
-    def _beside(self, name: str) -> Path:
+    def beside(self, name: str) -> Path:
+        """Return the path of a file that the manifest names; a relative one counts from the manifest's folder."""
         return (self.path.parent / name).resolve()
 
 
@@ -185,10 +243,35 @@ def load_project(path: Path, corpus: Path | None = None) -> Project:
     Raises:
         ManifestError: anything in it, or in what it names, is wrong.
     """
-    manifest = load_yaml(path, Manifest)
+    document = read_document(path)
+    try:
+        manifest = document.validate(Manifest)
+    except Refused as exc:
+        raise ManifestError("\n".join([str(exc), *_look_at_the_rest(document, exc)])) from exc
     project = Project(path, manifest, corpus or Path("corpora") / manifest.name)
     project.check()
     return project
+
+
+def _look_at_the_rest(document: Document, refused: Refused) -> list[str]:
+    """Check what stands beside the keys that were refused, so that a person meets all errors of a file at once.
+
+    What might follow from one of those keys is left out: all in the same part of a section, and about topics where a
+    key of the whole file may have been to name the prompts.
+    """
+    try:
+        manifest = Manifest.model_validate(document.without(refused.keys))
+    except ValidationError:
+        return []
+    parts = {keys[:2] for keys in refused.keys}
+    found = []
+    for line in find_problems(Project(document.path, manifest, Path())):
+        keys = tuple(line.partition(": ")[0].split("."))
+        is_doubtful = keys[:2] in parts and keys[2:] != ("renderer",)
+        is_doubtful |= keys[0] == "topics" and any(len(part) == 1 for part in parts)
+        if not is_doubtful and keys[0] in Manifest.model_fields:
+            found.append(document.locate(line))
+    return found
 
 
 def find_renderer(name: str, modality: Modality | None = None) -> RendererPlugin:
@@ -197,9 +280,13 @@ def find_renderer(name: str, modality: Modality | None = None) -> RendererPlugin
     Raises:
         ManifestError: there is none of that name, or it makes another modality.
     """
-    plugin = _load_renderer(name)
+    where = f"render.{modality}.renderer: " if modality is not None else ""
+    try:
+        plugin = _load_renderer(name)
+    except ManifestError as exc:
+        raise ManifestError(f"{where}{exc}") from exc
     if modality is not None and plugin.modality != modality:
-        raise ManifestError(f"render.{modality}: {name} makes {plugin.modality}, not {modality}")
+        raise ManifestError(f"{where}{name} makes {plugin.modality}, not {modality}")
     return plugin
 
 
@@ -208,7 +295,7 @@ def _load_renderer(name: str) -> RendererPlugin:
     """Look a renderer up among all installed packages, which takes a tenth of a second."""
     known = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in known:
-        raise ManifestError(f"renderer {name!r} is not installed; there are {', '.join(sorted(known))}")
+        raise ManifestError(f"no renderer called {name!r} is installed; {suggest(name, known)}")
     try:
         plugin: RendererPlugin = known[name].load()
     except (ImportError, AttributeError) as exc:

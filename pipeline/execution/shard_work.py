@@ -16,15 +16,19 @@ from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest
 from pipeline.contracts.ledger import ShardEntry
+from pipeline.contracts.remote import CallSetting, RemotePlugin, RemoteRenderer
 from pipeline.contracts.render import Renderer
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.contracts.watch import Watch
+from pipeline.execution.collecting import spare_collector
 from pipeline.execution.project import Project
+from pipeline.execution.remote_work import RemoteWork
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders
+from pipeline.work.call_loop import Paying
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
 from pipeline.work.orders import Order
@@ -34,6 +38,7 @@ from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.scenarios import order_scenarios, write_scenarios
 from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
+from pipeline.work.twins import Twin
 
 
 class LazyChat:
@@ -48,6 +53,7 @@ class LazyChat:
         """Answer one request; see ``ChatModel``."""
         if self._chat is None:
             self._chat = self._open()
+            spare_collector()
         return await self._chat.complete(request)
 
     async def close(self) -> None:
@@ -66,6 +72,7 @@ class ShardWork:
         self.folder = CorpusFolder(project.corpus, lock)
         self.purse = purse or Purse()
         self._models = ModelCache()
+        self.remote = RemoteWork(self.purse)
         self._renderers: dict[Modality, Renderer] = {}
         self._sizes: dict[Modality, BatchSize] = {}
 
@@ -108,12 +115,13 @@ class ShardWork:
             size=self._sizes.setdefault(modality, BatchSize(choice.batch)),
             load=lambda: self._load(modality),
             watch=self.watch,
+            paying=self._paying(modality),
         )
         return render_assets(self.render_orders(store, modality, planned), store, job)
 
-    def pack(self, shard: int, planned: Sequence[PlannedDialogue], duplicates: Mapping[str, str]) -> ShardEntry:
+    def pack(self, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]) -> ShardEntry:
         """Publish a shard."""
-        return pack_shard(shard, planned, self.project.manifest, self.folder.shard(shard), self.folder, duplicates)
+        return pack_shard(shard, planned, self.project.manifest, self.folder.shard(shard), self.folder, twins)
 
     def read_topics(self) -> tuple[list[Topic], list[Topic]]:
         """Return the topics that people wrote and those that were generated for today's manifest, as they stand."""
@@ -155,14 +163,32 @@ class ShardWork:
             if row["record_id"] in wanted and row["status"] == "ok"
         ]
         key, casting = self.project.renderer_key(modality), self.project.casting
-        return order_renders(modality, rows, self.project.manifest, key, casting)
+        edit_key = self.project.edit_key(modality)
+        return order_renders(modality, rows, self.project.manifest, key, casting, edit_key)
 
     async def close(self) -> None:
-        """Close the endpoint, if one was opened."""
+        """Close the endpoints that were opened."""
         if "writing" in self.__dict__:
             await self.writing.chat.close()
+        self.remote.close()
+
+    def _paying(self, modality: Modality) -> Paying | None:
+        """What calls of a remote renderer are paid from; None for a renderer of this machine."""
+        plugin, choice = self.project.plugin(modality), self.project.manifest.render.section(modality)
+        if choice is None or not isinstance(plugin, RemotePlugin):
+            return None
+        in_flight = plugin.in_flight(self.project.options(modality))
+        return self.remote.paying(modality, ceil(in_flight / choice.actors))
+
+    def _open_remote(self, plugin: RemotePlugin, modality: Modality) -> RemoteRenderer:
+        choice = self.project.manifest.render.section(modality)
+        setting = CallSetting(self._models.root / "endpoints", choice.actors if choice else 1)
+        return plugin.open(self.project.options(modality), setting)
 
     def _load(self, modality: Modality) -> Renderer:
+        remote = self.project.plugin(modality)
+        if isinstance(remote, RemotePlugin):
+            return self.remote.renderer(modality, lambda: self._open_remote(remote, modality))
         if modality not in self._renderers:
             plugin = self.project.plugin(modality)
             self._renderers[modality] = plugin.load(self.project.options(modality), self._models)

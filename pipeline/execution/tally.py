@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.values.errors import CorpusError
+from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.units import USD
 
 RATE_WINDOW_SECONDS = 60.0
+
+MAX_END = 500
+"""Characters of an error that the event log keeps."""
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Tally:
     Attributes:
         spent_before_usd: What earlier runs have spent; counted only where there is a budget.
         busy: What the LLM and each renderer did last, by stage.
+        end: Why the run ended, where it did not come to its end.
     """
 
     stages: dict[str, StageTally] = field(default_factory=dict)
@@ -52,6 +56,12 @@ class Tally:
     state: str = "running"
     busy: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    end: str = ""
+
+    def fail(self, exc: BaseException) -> None:
+        """Note that the run failed. Only our own errors are repeated: they hold no key."""
+        self.state = "failed"
+        self.end = " ".join(str(exc).split())[:MAX_END] if isinstance(exc, AnyInstructError) else type(exc).__name__
 
     def expect(self, stage: str, total: int, done: int) -> None:
         """State how many records a stage has, and how many of them were there before."""
@@ -65,6 +75,8 @@ class Tally:
             if event == "call":
                 self.num_calls += 1
                 self.busy["llm"] = f"{note['purpose']} of {note['record']}"
+            elif event == "unsent":
+                self.num_calls -= 1
             elif event == "busy":
                 self.busy[note["what"]] = note["text"]
             elif event == "answer":
@@ -101,6 +113,7 @@ class Tally:
             "tokens_per_second": round(self.tokens / max(now - self.started, 1e-3), 2),
             "calls_in_flight": self.num_calls - self.num_answers,
             "note": self.busy.get("llm", ""),
+            "end": self.end,
         }
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline.adapters.corpus import PUBLISHED_FOLDERS, CorpusFolder
+from pipeline.adapters.corpus import PUBLISHED_FOLDERS, TOPIC_SCREEN, CorpusFolder
 from pipeline.adapters.files import PARTIAL, read_json, sha256_file
 from pipeline.adapters.probes import PROBES
 from pipeline.adapters.store import DAMAGED, ShardFolder
@@ -19,6 +19,7 @@ from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
+from pipeline.values.words import say_count
 from pipeline.work import scenarios
 from pipeline.work.tables import PUBLISHED
 from pipeline.work.verifying import Finding, IdRegister, RootCheck, ShardCheck, error, note
@@ -70,7 +71,7 @@ class Verification:
             self._check_published(ledger)
         elif not (root / "ledger.json").exists():
             self._add(note("not_packed", "ledger.json", "is not there: nothing has been published yet"))
-        self._check_plan()
+        self._check_plans()
         for folder in self._stage_folders():
             self._check_stages(folder)
         self._note_leftovers()
@@ -169,7 +170,7 @@ class Verification:
             self._add(error("file_unreadable", entry.path, str(exc)), path)
             return False
         if num_rows != entry.num_rows:
-            message = f"has {num_rows} rows, the shard's ledger says {entry.num_rows}"
+            message = f"has {say_count(num_rows, 'row')}, the shard's ledger says {entry.num_rows:,}"
             self._add(error("count_wrong", entry.path, message), path)
         self.num_dialogues += num_rows if entry.table == "dialogues" else 0
         self.num_assets += num_rows if entry.table in PROBES else 0
@@ -189,23 +190,24 @@ class Verification:
             return error("file_unreadable", where, str(exc.strerror or exc))
         return None
 
-    def _check_plan(self) -> None:
-        path = self.folder.work / "plan.parquet"
-        if not path.exists():
-            return
+    def _check_plans(self) -> None:
+        """Read what was decided about the corpus as a whole: the plan, and which topics were held back."""
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                for _ in file.iter_batches():
-                    pass
-        except (OSError, pa.ArrowException) as exc:
-            message = f"{exc}; restore it from a copy, {path.name}.former is the last"
-            self._add(error("plan_damaged", "work/plan.parquet", message))
+            self.folder.read_plan()
+        except CorpusError as exc:
+            self._add(error("plan_damaged", "work/plan.parquet", str(exc)))
+        _, problem = self.folder.look_at_topic_screen()
+        if problem is not None:
+            path = self.folder.work / TOPIC_SCREEN
+            self._add(error("screen_damaged", self._name(path), problem), path)
 
     def _stage_folders(self) -> Iterator[ShardFolder]:
         if (self.folder.work / "topics").is_dir():
             yield self.folder.topics()
         for index in self.folder.shard_indices():
             yield self.folder.shard(index)
+        if (self.folder.work / "batches").is_dir():
+            yield ShardFolder(self.folder.work / "batches")
 
     def _check_stages(self, store: ShardFolder) -> None:
         """Check a folder's stage files against their receipts, and count what its journals have lost."""
@@ -227,7 +229,8 @@ class Verification:
             for _ in journal.entries():
                 pass
             if journal.num_damaged:
-                message = f"{journal.num_damaged} lines are damaged or cut off and count as never written"
+                lines = say_count(journal.num_damaged, "line")
+                message = f"{lines} damaged or cut off, which counts as never written"
                 self._add(note("journal_damaged", self._name(store.folder / stage), message))
 
     def _check_stage(self, store: ShardFolder, receipt: Receipt) -> None:
@@ -244,8 +247,9 @@ class Verification:
             self._add(error("file_unreadable", where, str(exc)), path)
             return
         if num_rows != receipt.num_rows or receipt.num_ok + receipt.num_failed > num_rows:
-            message = f"has {num_rows} rows, its receipt says {receipt.num_rows} with {receipt.num_ok} ok and "
-            self._add(error("count_wrong", where, f"{message}{receipt.num_failed} failed"), path)
+            claimed = f"{receipt.num_rows} with {receipt.num_ok} ok and {receipt.num_failed} failed"
+            message = f"has {say_count(num_rows, 'row')}, its receipt says {claimed}"
+            self._add(error("count_wrong", where, message), path)
 
     def _note_leftovers(self) -> None:
         """Name what lies about: files that no ledger names, leftovers of kills, files set aside before."""
@@ -283,6 +287,11 @@ def total_bytes(folder: CorpusFolder) -> int:
     return sum(path.stat().st_size for place in places for path in place.rglob("*.parquet") if path.is_file())
 
 
+def _can_compose(shard: ShardFolder) -> bool:
+    """Whether a shard's scenarios are there, or the journal that they are made from."""
+    return shard.receipt(scenarios.STAGE) is not None or shard.journal(scenarios.STAGE).num_bytes() > 0
+
+
 def set_aside(folder: CorpusFolder, damaged: list[Path]) -> tuple[list[Path], list[Path]]:
     """Rename damaged files out of a run's way; the caller holds the corpus's lock.
 
@@ -290,7 +299,7 @@ def set_aside(folder: CorpusFolder, damaged: list[Path]) -> tuple[list[Path], li
         What was renamed, and what was left since there are no stage files to pack it from again.
     """
     renamed, left = [], []
-    can_rebuild = any(folder.shard(index).receipt(scenarios.STAGE) for index in folder.shard_indices())
+    can_rebuild = any(_can_compose(folder.shard(index)) for index in folder.shard_indices())
     for path in damaged:
         if not can_rebuild and not path.is_relative_to(folder.work.resolve()) and not path.is_relative_to(folder.work):
             left.append(path)

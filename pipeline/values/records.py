@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Modality(StrEnum):
@@ -27,6 +27,10 @@ class Record(BaseModel):
     """Base of all records: frozen, closed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_unstated(value: object) -> bool:
+    return not value
 
 
 class MetaTopic(Record):
@@ -82,11 +86,15 @@ class Part(Record):
         kind: Its modality.
         text: Words as written (text, speech) or the description to render (image, music).
         spoken: Speech only: the words in a form fit for a voice; numbers, symbols and markup spelled out or dropped.
+        edits: Image only: the place of the earlier picture that it is a changed version of, as ``turn.part``, both from
+            0; see :mod:`pipeline.values.pictures`. Its text describes the whole picture all the same.
     """
 
     kind: Modality
     text: str
     spoken: str | None = None
+    # Left out where unstated, so that parts without it are keyed as they were before there was such a field.
+    edits: str | None = Field(default=None, pattern=r"^\d{1,2}\.\d{1,2}$", exclude_if=_is_unstated)
 
 
 class Turn(Record):
@@ -129,6 +137,7 @@ class PlannedDialogue(Record):
         needed_at: None for a dialogue that the manifest asks for; for one that replaces a loss, the number of
             dialogues wanted when it was planned.
         demonstrations, requirements: Ids, in the order of use.
+        features: Of the requirements, where its cell of the mix asks for features; elsewhere none is stated.
     """
 
     id: str
@@ -140,3 +149,4 @@ class PlannedDialogue(Record):
     slot: Slot = Slot(cell="", gives=(), answers=(), turns=())
     demonstrations: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()

@@ -20,6 +20,14 @@ class Weighted(Protocol):
 W = TypeVar("W", bound=Weighted)
 
 
+def draw_placed(choices: Sequence[W], unit: float) -> tuple[W, float]:
+    """Draw as :func:`draw_weighted` does; return also where in [0, 1) within the choice's own share ``unit`` lies."""
+    drawn = draw_weighted(choices, unit)
+    before = sum(choice.weight for choice in choices[: choices.index(drawn)])
+    place = (unit * sum(choice.weight for choice in choices) - before) / drawn.weight
+    return drawn, min(max(place, 0.0), 1.0 - 2**-53)
+
+
 def draw_weighted(choices: Sequence[W], unit: float) -> W:
     """Lay ``unit`` in [0, 1) on the cumulative weights, so that a small change of the weights moves few records."""
     edges = list(accumulate(choice.weight for choice in choices))

@@ -137,6 +137,7 @@ class Asker:
         except EndpointError as exc:
             # Nothing was answered and nothing spent: the question is asked again once the endpoint is mended.
             self.journal.append({"event": "refused", **about, "code": "endpoint", "message": str(exc)})
+            self.watch.note("unsent", record=request.record_id, purpose=request.purpose)
             raise
         except ChatFailure as exc:
             usage = Usage.model_validate(dict(exc.usage or {}))
@@ -146,8 +147,7 @@ class Asker:
             usage = answer.usage
             outcome = {"event": "answer", **about, **answer.model_dump(mode="json"), "usd": cost(usage, price)}
         self.watch.note("answer", usd=outcome["usd"], tokens=usage.completion_tokens)
-        # Half a surrogate pair is no text that could be stored, and endpoints do send it.
-        outcome = json.loads(canonical_json(outcome).encode("utf-8", "replace"))
+        outcome = _storable(outcome)
         self.journal.append(outcome)
         return outcome
 
@@ -158,7 +158,7 @@ class Asker:
         """
         codes = Counter(row["code"] for row in rows if row["code"])
         paid = {"usd": round(self.paid, 8), "journal_bytes": self.journal.num_bytes()}
-        return {"spend": _sum_spend(rows), "failures": dict(codes), "num_lost_calls": self.num_lost, "paid": paid}
+        return {"spend": sum_spend(rows), "failures": dict(codes), "num_lost_calls": self.num_lost, "paid": paid}
 
     async def ask_until_valid(
         self,
@@ -206,7 +206,8 @@ class Asker:
         raise ChatFailure("invalid_answer", f"no valid answer in {max_tries} tries; the last: {problem}")
 
 
-def _sum_spend(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def sum_spend(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Add up the columns of :class:`Spend` by model."""
     total: dict[str, dict[str, float]] = {}
     for row in rows:
         columns = total.setdefault(row["model"], {})
@@ -217,6 +218,16 @@ def _sum_spend(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 def _spend_of(usage: Usage, usd: USD) -> Spend:
     return Spend(1, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, usd)
+
+
+def _storable(outcome: dict[str, Any]) -> dict[str, Any]:
+    """Half a surrogate pair is no text that could be stored, and endpoints do send it."""
+    try:
+        "".join(value for value in outcome.values() if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        clean: dict[str, Any] = json.loads(canonical_json(outcome).encode("utf-8", "replace"))
+        return clean
+    return outcome
 
 
 def _replay(outcome: dict[str, Any]) -> Asked:
@@ -244,21 +255,25 @@ class Account(NamedTuple):
         return sum(map(len, self.lost.values()))
 
 
+_UNTOLD: Row = {"usd": 0.0, "usage": {}}
+"""What entries of journals lack that were written before there were budgets."""
+
+
 def read_account(journal: Journal) -> Account:
-    """Add up a journal."""
+    """Add up a journal. What calls cost of which it does not say so is not known, and counts as nothing."""
     outcomes: dict[str, dict[str, Any]] = {}
     held: dict[str, list[USD]] = {}
     paid = 0.0
     for entry in journal.entries():
         key = entry["key"]
         if entry["event"] == "intent":
-            held.setdefault(key, []).append(entry["held_usd"])
+            held.setdefault(key, []).append(entry.get("held_usd", 0.0))
             continue
         # By count and not by key: a call that was lost stays lost when the same question is answered later.
         if held.get(key):
             held[key].pop()
         if entry["event"] != "refused":
-            outcomes[key] = entry
-            paid += entry["usd"]
+            outcomes[key] = _UNTOLD | entry
+            paid += outcomes[key]["usd"]
     lost = {key: amounts for key, amounts in held.items() if amounts}
     return Account(outcomes, paid + sum(map(sum, lost.values())), lost)

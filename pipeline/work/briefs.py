@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.contracts.render import Brief, Voice
+from pipeline.contracts.render import Brief
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import ManifestError
-from pipeline.values.ids import content_key, derive_random, derive_seed, part_id, rank_by_hash
+from pipeline.values.ids import content_key, derive_random, derive_seed, part_id
 from pipeline.values.manifest import Manifest, SpeechSection
+from pipeline.values.pictures import is_earlier_picture, read_place
 from pipeline.values.records import Modality, Role
+from pipeline.work.casting import Casting
 from pipeline.work.orders import Order
 
 
@@ -20,6 +22,7 @@ class PlacedBrief:
 
     Attributes:
         text: The words as written, or the description; the brief has the spoken form.
+        source: Record id of the picture that it changes, where the renderer can.
     """
 
     brief: Brief
@@ -28,78 +31,60 @@ class PlacedBrief:
     part: int
     role: Role
     text: str
-
-
-@dataclass(frozen=True)
-class Casting:
-    """The voices of a corpus, by the manifest."""
-
-    pool: Mapping[str, Voice]
-    assistant: Voice
-
-    def voice_of(self, role: Role, dialogue: str) -> Voice:
-        """The user keeps one voice through a dialogue, drawn by its id; replacing a voice moves only its dialogues."""
-        return self.assistant if role == "assistant" else self.pool[rank_by_hash(list(self.pool), dialogue)[0]]
-
-
-def cast(section: SpeechSection, voices: Mapping[str, Voice]) -> Casting:
-    """Resolve names and ``language:…`` sets of the manifest.
-
-    Raises:
-        ManifestError: a voice is unknown or spoken by another renderer, or a set is empty.
-    """
-    pool: dict[str, Voice] = {}
-    for entry in section.voices.user:
-        if entry.startswith("language:"):
-            tag = entry.removeprefix("language:").casefold()
-            found = [
-                voice
-                for voice in voices.values()
-                if voice.renderer == section.renderer
-                and any(f"{spoken.casefold()}-".startswith(f"{tag}-") for spoken in voice.languages)
-            ]
-            if not found:
-                raise ManifestError(f"render.speech.voices.user: {section.renderer} has no voice for {entry!r}")
-            pool.update({voice.name: voice for voice in found})
-        else:
-            pool[entry] = _find_voice(entry, section.renderer, voices, "user")
-    return Casting(pool, _find_voice(section.voices.assistant, section.renderer, voices, "assistant"))
-
-
-def _find_voice(name: str, renderer: str, voices: Mapping[str, Voice], role: str) -> Voice:
-    voice = voices.get(name)
-    if voice is None or voice.renderer != renderer:
-        known = ", ".join(sorted(v.name for v in voices.values() if v.renderer == renderer)[:8])
-        raise ManifestError(
-            f"render.speech.voices.{role}: {name!r} is no voice of {renderer}, which has {known or 'none listed'}, …"
-        )
-    return voice
+    source: str | None = None
 
 
 def order_renders(
-    modality: Modality, dialogues: Sequence[Row], manifest: Manifest, renderer_key: str, casting: Casting | None
+    modality: Modality,
+    dialogues: Sequence[Row],
+    manifest: Manifest,
+    renderer_key: str,
+    casting: Casting | None,
+    edit_key: str | None = None,
 ) -> list[Order[PlacedBrief]]:
-    """State what each asset of a modality is made from, over the dialogue rows of a shard that are ok."""
-    orders = []
+    """State what each asset of a modality is made from, over the dialogue rows of a shard that are ok.
+
+    Args:
+        edit_key: Fingerprint of how the renderer changes pictures; None for one that cannot, which then makes each from
+            its own words.
+    """
+    orders: dict[str, Order[PlacedBrief]] = {}
+    for row, turn, part in _places(modality, dialogues):
+        dialogue, role, content = row["record_id"], row["turns"][turn]["role"], row["turns"][turn]["parts"][part]
+        name = part_id(dialogue, turn, part)
+        brief = _brief(name, dialogue, role, content, manifest, casting)
+        inputs = _inputs(brief, renderer_key)
+        source = _source(row, turn, content) if edit_key is not None else None
+        if source is not None:
+            inputs["source"] = content_key(orders[source].input_key, edit_key)
+        orders[name] = Order(name, inputs, PlacedBrief(brief, dialogue, turn, part, role, content["text"], source))
+    return list(orders.values())
+
+
+def _places(modality: Modality, dialogues: Sequence[Row]) -> Iterator[tuple[Row, int, int]]:
+    """Yield dialogue, turn and part, in their order, of all parts of a modality."""
     for row in dialogues:
-        for turn_index, turn in enumerate(row["turns"]):
-            for part_index, part in enumerate(turn["parts"]):
-                if part["kind"] != modality:
-                    continue
-                name = part_id(row["record_id"], turn_index, part_index)
-                brief = _brief(name, row["record_id"], turn["role"], part, manifest, casting)
-                placed = PlacedBrief(brief, row["record_id"], turn_index, part_index, turn["role"], part["text"])
-                orders.append(Order(brief.id, _inputs(brief, renderer_key), placed))
-    return orders
+        for index, turn in enumerate(row["turns"]):
+            yield from ((row, index, place) for place, part in enumerate(turn["parts"]) if part["kind"] == modality)
+
+
+def _source(row: Row, turn: int, part: Row) -> str | None:
+    """Return the id of the picture that a part changes; None where it names none that stands before it."""
+    place = part.get("edits")
+    kinds = [[other["kind"] for other in said["parts"]] for said in row["turns"]]
+    if place is None or part["kind"] != Modality.IMAGE or not is_earlier_picture(kinds, turn, place):
+        return None
+    return part_id(row["record_id"], *read_place(place))
 
 
 def _inputs(brief: Brief, renderer_key: str) -> dict[str, str]:
     inputs = {
         "renderer": renderer_key,
-        "brief": content_key(brief.model_dump(mode="json", exclude={"voice", "rate"})),
+        "brief": content_key(brief.model_dump(mode="json", exclude={"voice", "rate", "emotion"})),
     }
     if brief.voice is not None:
-        inputs["voice"] = content_key(brief.voice.model_dump(mode="json"), brief.rate)
+        manner = [brief.rate] if brief.emotion is None else [brief.rate, brief.emotion]
+        inputs["voice"] = content_key(brief.voice.model_dump(mode="json"), *manner)
     return inputs
 
 
@@ -121,7 +106,15 @@ def _brief(
         return brief.model_copy(update={"duration": round(seconds, 1)})
     if rendering.speech is None or casting is None:
         raise ManifestError(f"render.{kind}: the corpus has {kind} parts and the manifest says nothing of them")
-    # The assistant is one character and keeps its pace; every user has a pace of their own.
-    rate = derive_random(manifest.seed, dialogue, "rate").uniform(*rendering.speech.rate) if role == "user" else 1.0
-    update = {"text": content["spoken"], "voice": casting.voice_of(role, dialogue), "rate": round(rate, 3)}
+    rate, emotion = _manner(rendering.speech, manifest.seed, role, dialogue)
+    update = {"text": content["spoken"], "voice": casting.voice_of(role, dialogue), "rate": rate, "emotion": emotion}
     return brief.model_copy(update=update)
+
+
+def _manner(speech: SpeechSection, corpus_seed: int, role: str, dialogue: str) -> tuple[float, str | None]:
+    """Pace and emotion of a dialogue's speaker. The assistant is one character and keeps its own; users differ."""
+    if role != "user":
+        return 1.0, None
+    rate = round(derive_random(corpus_seed, dialogue, "rate").uniform(*speech.rate), 3)
+    emotions = speech.emotions
+    return rate, derive_random(corpus_seed, dialogue, "emotion").choice(emotions) if emotions else None

@@ -65,12 +65,18 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
         comma=Markdown(", "),
         modalities=_say_modalities(ledger),
         cells=_cells(ledger),
+        features=_features(ledger),
         tables=[_measure(name, found) for name, found in by_table.items()],
         licences=_licences(ledger),
         license=_hub_licence(ledger),
         prompts_key=content_key(dict(ledger.prompts)),
         drafts=[facts["renderer"] for facts in ledger.renderers.values() if facts.get("is_draft")],
-        spend=[(stage, model, sums) for stage, models in ledger.spend.items() for model, sums in models.items()],
+        spend=[
+            (stage, model, sums, _is_priced(ledger, stage, model))
+            for stage, models in ledger.spend.items()
+            for model, sums in models.items()
+        ],
+        least_like=ledger.manifest.get("screen", {}).get("near_duplicates"),
         is_sum_right=_is_sum_right(ledger),
     )
 
@@ -147,6 +153,17 @@ def _cells(ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
+def _features(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return what dialogues were asked to have in them; shares are of a cell's dialogues."""
+    rows = []
+    for name, numbers in ledger.features.items():
+        cell, _, feature = name.partition("/")
+        total, kept = ledger.matrix.get(cell, {}).get("kept", 0), numbers.get("kept", 0)
+        shares = {"wanted": numbers.get("share", 0.0), "got": kept / total if total else 0.0}
+        rows.append({"cell": cell, "feature": feature, "planned": numbers.get("planned", 0), "kept": kept, **shares})
+    return rows
+
+
 def _measure(name: str, found: Sequence[FileEntry]) -> dict[str, Any]:
     return {
         "name": name,
@@ -154,6 +171,13 @@ def _measure(name: str, found: Sequence[FileEntry]) -> dict[str, Any]:
         "num_files": len(found),
         "megabytes": sum(file.num_bytes for file in found) / 1e6,
     }
+
+
+def _is_priced(ledger: Ledger, stage: str, model: str) -> bool:
+    """Whether what calls of a stage cost was known: by the writer's prices, or by those of a remote renderer."""
+    if stage in ledger.renderers:
+        return "price_usd" in ledger.renderers[stage]
+    return model in ledger.writer.get("price_usd_per_million", {})
 
 
 def _is_sum_right(ledger: Ledger) -> bool:

@@ -11,6 +11,7 @@ from pipeline.contracts.prompts import PromptBook
 from pipeline.contracts.storage import Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.ids import content_key, derive_seed, derive_unit
+from pipeline.values.languages import ENGLISH
 from pipeline.values.manifest import Manifest, Price
 from pipeline.values.weights import draw_weighted
 from pipeline.work.asking import Asker, Spend
@@ -76,14 +77,21 @@ def new_request(
     )
 
 
-def writer_inputs(manifest: Manifest, book: PromptBook, *templates: str) -> Callable[[str], dict[str, str]]:
+def writer_inputs(
+    manifest: Manifest, book: PromptBook, *templates: str, language: str = ENGLISH
+) -> Callable[[str], dict[str, str]]:
     """Return, by record id, the inputs that every writing stage has: the model with its sampling, and the prompt files.
+
+    Args:
+        manifest: Names the models.
+        book: Holds the templates.
+        templates: Those that the stage fills.
+        language: That of the stage's words; topics and scenarios are in English whatever the corpus's language.
 
     Only the model that writes a record is among its inputs, so that changed weights move few records.
     """
     keys = {
-        entry.model: content_key(manifest.writer.fingerprint(entry.model), manifest.language)
-        for entry in manifest.writer.blend
+        entry.model: content_key(manifest.writer.fingerprint(entry.model), language) for entry in manifest.writer.blend
     }
     shared = {"prompt": book.key(*templates), "seed": content_key(manifest.seed)}
     return lambda record: {"model": keys[draw_model(manifest, record)], **shared}

@@ -6,7 +6,7 @@ the call before, so that an engine that keeps its cache reads only what is new.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.contracts.chat import ChatRequest, Message
@@ -14,11 +14,11 @@ from pipeline.contracts.prompts import PromptBook
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import content_key, normalise_text
+from pipeline.values.languages import ENGLISH
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Demonstration, PlannedDialogue, Turn, TurnLayout
-from pipeline.work import tables
+from pipeline.work import editing, tables
 from pipeline.work.answers import (
-    check_new,
     compact_json,
     dialogue_schema,
     field_names,
@@ -30,8 +30,23 @@ from pipeline.work.answers import (
 )
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
+from pipeline.work.editing import (
+    Choice,
+    add_choices,
+    check_some_edit,
+    check_turn,
+    find_choices,
+    has_edit,
+    list_fields,
+    plan_edit,
+    say_choices,
+    say_edit,
+    take_choices,
+    with_sources,
+)
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
-from pipeline.work.wording import layout_of, say_what_happens, shown
+from pipeline.work.twins import sketch_texts
+from pipeline.work.wording import LANGUAGE_TEMPLATES, layout_of, say_language, say_rules, say_what_happens, shown
 
 STAGE = "dialogues"
 TEMPLATES = {
@@ -52,7 +67,9 @@ class Scenario:
 
 def order_dialogues(scenarios: Sequence[Scenario], manifest: Manifest, book: PromptBook) -> list[Order[Scenario]]:
     """State what each dialogue is made from."""
-    shared = writer_inputs(manifest, book, *TEMPLATES[manifest.writer.effective_style])
+    style = manifest.writer.effective_style
+    in_language = () if manifest.language == ENGLISH else LANGUAGE_TEMPLATES
+    shared = writer_inputs(manifest, book, *TEMPLATES[style], *in_language, language=manifest.language)
     orders = []
     for scenario in scenarios:
         examples = [d.model_dump(mode="json") for d in _examples(scenario, manifest, book)]
@@ -62,6 +79,8 @@ def order_dialogues(scenarios: Sequence[Scenario], manifest: Manifest, book: Pro
             "slot": content_key(scenario.planned.slot.model_dump(mode="json", exclude={"cell"})),
             "demonstrations": content_key(examples),
         }
+        if has_edit(scenario.planned):
+            inputs["edits"] = content_key(book.key(editing.TEMPLATES[style]), plan_edit(scenario.planned, book))
         orders.append(Order(scenario.planned.id, inputs, scenario))
     return orders
 
@@ -76,10 +95,11 @@ async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, 
         try:
             turns = await write(order.payload, asker, writing, spend)
         except ChatFailure as exc:
-            row.update(status="failed", code=exc.code, message=str(exc), turns=None, text_key=None)
+            row.update(status="failed", code=exc.code, message=str(exc), turns=None, text_key=None, sketch=None)
         else:
             row["turns"] = [turn.model_dump(mode="json") for turn in turns]
             row["text_key"] = content_key([normalise_text(text) for text in texts_of(turns)])
+            row["sketch"] = sketch_texts(texts_of(turns))
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
@@ -91,14 +111,17 @@ async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, sp
     messages = opening(scenario, manifest, book)
     layouts = scenario.planned.slot.turns
     known = [text for example in _examples(scenario, manifest, book) for text in texts_of(example.turns)]
+    edit = plan_edit(scenario.planned, book)
     turns: list[Turn] = []
     for index, layout in enumerate(layouts):
-        order = order_turn(book, index, layouts)
+        order = order_turn(book, index, layouts) + say_edit(book, index, layouts, edit)
+        order += say_language(book, manifest.language, manifest.language)
         lead = f"{book.text('turn.scenario', num_turns=len(layouts), scenario=scenario.text)}\n" if index == 0 else ""
         messages.append(Message(role="user", content=lead + order))
-        answering = Answering(turn_schema(layout), "turn", max_tokens=260)
+        answering = Answering(turn_schema(layout, language=manifest.language), "turn", max_tokens=260)
         request = new_request(manifest, scenario.planned.id, f"turn-{index + 1:02d}", messages, answering)
-        parse = _turn_parser(layout, [*known, *texts_of(turns)])
+        sources = {edit.part: edit.source} if edit and edit.turn == index else {}
+        parse = _turn_parser(layout, sources, tuple(turns), known, manifest.language)
         turn = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend)
         turns.append(turn)
         messages.append(Message(role="assistant", content=turn_json(turn, layout)))
@@ -109,16 +132,19 @@ async def _write_whole(scenario: Scenario, asker: Asker, writing: Writing, spend
     manifest, book = writing.manifest, writing.book
     slot = scenario.planned.slot
     names = [turn_name(index, layout) for index, layout in enumerate(slot.turns)]
+    choices = _choices(scenario.planned)
 
     def parse(text: str) -> list[Turn]:
         answer = parse_object(text)
         if set(answer) != set(names):
             raise InvalidAnswer(f"the object must have exactly the turns {', '.join(names)}")
         turns: list[Turn] = []
-        for name, layout in zip(names, slot.turns, strict=True):
-            turn = parse_turn(answer[name], layout, slack=2)
-            check_new(turn, texts_of(turns))
+        for index, (name, layout) in enumerate(zip(names, slot.turns, strict=True)):
+            value, sources = take_choices(answer[name], index, choices)
+            turn = with_sources(parse_turn(value, layout, slack=2, language=manifest.language), sources)
+            check_turn(turn, turns)
             turns.append(turn)
+        check_some_edit(turns, choices)
         return turns
 
     request = build_whole(scenario, manifest, book)
@@ -131,29 +157,37 @@ async def _write_whole(scenario: Scenario, asker: Asker, writing: Writing, spend
 
 def build_whole(scenario: Scenario, manifest: Manifest, book: PromptBook) -> ChatRequest:
     """Build the one request of a dialogue that is written whole."""
-    messages = [Message(role="system", content=book.text("dialogue.system"))]
+    messages = [Message(role="system", content=say_rules(book, "dialogue.system", manifest.language))]
+    shown_in, written_in = (say_language(book, manifest.language, tag) for tag in (ENGLISH, manifest.language))
     for example in _examples(scenario, manifest, book):
         layouts = layout_of(example)
-        question = _question(book, example.topic, example.scenario, layouts)
-        names = [turn_name(index, layout) for index, layout in enumerate(layouts)]
-        body = {n: _fields(turn, lay) for n, turn, lay in zip(names, example.turns, layouts, strict=True)}
-        answer = compact_json(body)
+        has_sources = any(part.edits for turn in example.turns for part in turn.parts)
+        choices = find_choices(layouts) if has_sources else []
+        question = _question(book, example.topic, example.scenario, layouts, choices) + shown_in
+        answer = compact_json(
+            {
+                turn_name(index, layout): say_choices(example.turns, index, _fields(turn, layout), choices)
+                for index, (turn, layout) in enumerate(zip(example.turns, layouts, strict=True))
+            }
+        )
         messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
-    slot = scenario.planned.slot
-    question = _question(book, scenario.planned.topic.text, scenario.text, slot.turns)
+    slot, choices = scenario.planned.slot, _choices(scenario.planned)
+    question = _question(book, scenario.planned.topic.text, scenario.text, slot.turns, choices) + written_in
     messages.append(Message(role="user", content=question))
-    answering = Answering(dialogue_schema(slot), "dialogue", max_tokens=200 + 180 * len(slot.turns))
+    schema = add_choices(dialogue_schema(slot, manifest.language), slot.turns, choices)
+    answering = Answering(schema, "dialogue", max_tokens=200 + 180 * len(slot.turns))
     return new_request(manifest, scenario.planned.id, "dialogue", messages, answering)
 
 
 def opening(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Message]:
     """The messages that all of a dialogue's turns share: the rules, and whole demonstrations as earlier exchanges."""
-    messages = [Message(role="system", content=book.text("turn.system"))]
+    messages = [Message(role="system", content=say_rules(book, "turn.system", manifest.language))]
+    shown_in = say_language(book, manifest.language, ENGLISH)
     for example in _examples(scenario, manifest, book):
         layouts = layout_of(example)
         lead = book.text("turn.scenario", num_turns=len(layouts), scenario=example.scenario.strip())
         for index, (turn, layout) in enumerate(zip(example.turns, layouts, strict=True)):
-            question = order_turn(book, index, layouts)
+            question = order_turn(book, index, layouts) + shown_in
             messages += [
                 Message(role="user", content=question if index else f"{lead}\n{question}"),
                 Message(role="assistant", content=turn_json(turn, layout)),
@@ -185,21 +219,32 @@ def _fields(turn: Turn, layout: TurnLayout) -> dict[str, str]:
     return {name: part.text for name, part in zip(field_names(layout), turn.parts, strict=True)}
 
 
-def _question(book: PromptBook, topic: str, scenario: str, layouts: Sequence[TurnLayout]) -> str:
+def _question(
+    book: PromptBook, topic: str, scenario: str, layouts: Sequence[TurnLayout], choices: Sequence[Choice]
+) -> str:
     plan = [
-        {"role": layout.role, "does": say_what_happens(layout), "fields": field_names(layout)} for layout in layouts
+        {"role": layout.role, "does": say_what_happens(layout), "fields": list_fields(index, layout, choices)}
+        for index, layout in enumerate(layouts)
     ]
-    return book.text("dialogue.user", topic=topic, scenario=scenario.strip(), plan=plan)
+    question = book.text("dialogue.user", topic=topic, scenario=scenario.strip(), plan=plan)
+    return f"{question}\n{book.text(editing.TEMPLATES['whole'])}" if choices else question
 
 
-def _turn_parser(layout: TurnLayout, earlier: Sequence[str]) -> Callable[[str], Turn]:
+def _turn_parser(
+    layout: TurnLayout, sources: Mapping[int, str], earlier: Sequence[Turn], known: Sequence[str], language: str
+) -> Callable[[str], Turn]:
     def parse(text: str) -> Turn:
-        turn = parse_turn(parse_object(text), layout)
-        check_new(turn, earlier)
+        turn = with_sources(parse_turn(parse_object(text), layout, language=language), sources)
+        check_turn(turn, earlier, known)
         return turn
 
     return parse
 
 
+def _choices(planned: PlannedDialogue) -> list[Choice]:
+    return find_choices(planned.slot.turns) if has_edit(planned) else []
+
+
 def _examples(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Demonstration]:
-    return shown(book, scenario.planned.demonstrations[: NUM_SHOWN[manifest.writer.effective_style]])
+    style, planned = manifest.writer.effective_style, scenario.planned
+    return shown(book, planned.demonstrations[: NUM_SHOWN[style]], style == "whole" and has_edit(planned))

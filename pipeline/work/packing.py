@@ -10,14 +10,16 @@ from typing import Any
 
 from pipeline.contracts.ledger import Publisher, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row, ShardStore
-from pipeline.values.errors import CorpusError
+from pipeline.values.errors import StageDamaged
 from pipeline.values.ids import content_key, part_id
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality, PlannedDialogue
 from pipeline.work import dialogues, scenarios, tables
 from pipeline.work.rendering import asset_name
+from pipeline.work.twins import Twin
 
-PACK_VERSION = 1
+PACK_VERSION = 3
+SCREEN = "screen"
 TEXT_STAGES = (scenarios.STAGE, dialogues.STAGE)
 
 
@@ -29,33 +31,20 @@ class Loss:
     stage: str
     code: str
     message: str
+    like: str | None = None
+    score: float | None = None
 
 
-def find_duplicates(rows: Iterable[Row]) -> dict[str, str]:
-    """Map each dialogue whose words equal those of one with a lower id to that one; over the whole corpus.
-
-    Args:
-        rows: Dialogue rows with ``record_id`` and ``text_key``, those that failed left out.
-    """
-    lowest: dict[str, str] = {}
-    keys: dict[str, str] = {}
-    for row in rows:
-        key, name = row["text_key"], row["record_id"]
-        keys[name] = key
-        lowest[key] = min(lowest.get(key, name), name)
-    return {name: lowest[key] for name, key in keys.items() if lowest[key] != name}
-
-
-def pack_key(planned: Sequence[PlannedDialogue], receipts: Mapping[str, Receipt], duplicates: Mapping[str, str]) -> str:
+def pack_key(planned: Sequence[PlannedDialogue], receipts: Mapping[str, Receipt], twins: Mapping[str, Twin]) -> str:
     """Hash over all that a shard is packed from."""
     ids = [row.id for row in planned]
     return content_key(
         PACK_VERSION,
         tables.SCHEMA_VERSION,
         ids,
-        [row.slot.cell for row in planned],
+        [[row.slot.cell, *row.features] for row in planned],
         {stage: receipt.sha256 for stage, receipt in receipts.items()},
-        {name: duplicates[name] for name in ids if name in duplicates},
+        {name: twins[name].model_dump() for name in ids if name in twins},
     )
 
 
@@ -65,12 +54,12 @@ def pack_shard(
     manifest: Manifest,
     store: ShardStore,
     publisher: Publisher,
-    duplicates: Mapping[str, str],
+    twins: Mapping[str, Twin],
 ) -> ShardEntry:
     """Publish a shard's tables and its ledger. Every planned dialogue ends kept, rejected or failed.
 
     Raises:
-        CorpusError: a stage never committed, or its file is gone or damaged.
+        StageDamaged: a stage never committed, or its file is gone or damaged.
     """
     for stage in (*TEXT_STAGES, *manifest.media):
         _check_committed(store, stage)
@@ -79,11 +68,14 @@ def pack_shard(
     receipts = {s: receipt for s in (*TEXT_STAGES, *media) if (receipt := store.receipt(s)) is not None}
     scenario_rows = {row["record_id"]: row for row in _whole_rows(store, receipts, scenarios.STAGE)}
     dialogue_rows = {row["record_id"]: row for row in _whole_rows(store, receipts, dialogues.STAGE)}
-    parts = _current_parts(dialogue_rows)
+    parts = current_parts(dialogue_rows)
     failed_parts, assets = _read_asset_index(store, receipts, media, parts)
-    losses = _find_losses(planned, scenario_rows, dialogue_rows, failed_parts, duplicates)
+    losses = _find_losses(planned, scenario_rows, dialogue_rows, failed_parts, twins)
+    # What is rejected names no assets: none are published for it, and some were rendered only by chance.
     published = {
-        row.id: _publish(row, scenario_rows[row.id], dialogue_rows[row.id], assets, manifest)
+        row.id: _publish(
+            row, scenario_rows[row.id], dialogue_rows[row.id], {} if row.id in losses else assets, manifest
+        )
         for row in planned
         if row.id not in losses or losses[row.id].table == "rejected"
     }
@@ -91,11 +83,14 @@ def pack_shard(
     kept_ids = {row.id for row in kept}
     contents: dict[str, Iterable[Row]] = {"dialogues": [published[row.id] for row in kept]}
     voices: Counter[str] = Counter()
+    edits = Counter(from_words=sum(len(_find_edits(published[row.id])) for row in kept))
     for modality in media:
         wanted = {part for part, kind in parts.items() if kind == modality}
-        contents[tables.TABLE_OF[modality]] = _publish_assets(store, modality, kept_ids, wanted, voices)
+        contents[tables.TABLE_OF[modality]] = _count_edits(
+            _publish_assets(store, modality, kept_ids, wanted, voices), edits
+        )
     contents["rejected"] = [
-        {**_reason(losses[row.id]), **published[row.id]} for row in planned if _went(losses, row, "rejected")
+        {**_judge(losses[row.id]), **published[row.id]} for row in planned if _went(losses, row, "rejected")
     ]
     contents["failed"] = [
         _publish_failure(row, losses[row.id], scenario_rows, dialogue_rows)
@@ -106,11 +101,13 @@ def pack_shard(
     tally = Counter(loss.table for loss in losses.values())
     ledger = ShardLedger(
         shard=shard,
-        order_key=pack_key(planned, receipts, duplicates),
+        order_key=pack_key(planned, receipts, twins),
         files=tuple(entry for entry in files if entry is not None),
         counts={"planned": len(planned), "kept": len(kept), "rejected": tally["rejected"], "failed": tally["failed"]},
         reasons=Counter(f"{loss.stage}/{loss.code}" for loss in losses.values()),
         cells=Counter(row.slot.cell for row in kept),
+        features=Counter(f"{row.slot.cell}/{feature}" for row in kept for feature in row.features),
+        edits=+edits,
         voices=voices,
         stages={stage: receipt.facts for stage, receipt in receipts.items()},
     )
@@ -119,11 +116,15 @@ def pack_shard(
 
 def _check_committed(store: ShardStore, stage: str) -> None:
     if store.receipt(stage) is None:
-        raise CorpusError(f"stage file {stage}: is not there or was set aside as damaged; run again to make it anew")
+        raise StageDamaged(f"stage file {stage}: is not there or was set aside as damaged; run again to make it anew")
 
 
 def _reason(loss: Loss) -> Row:
     return {"stage": loss.stage, "code": loss.code, "message": loss.message}
+
+
+def _judge(loss: Loss) -> Row:
+    return {**_reason(loss), "like": loss.like, "score": loss.score}
 
 
 def _went(losses: Mapping[str, Loss], row: PlannedDialogue, table: str) -> bool:
@@ -134,14 +135,14 @@ def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) 
     rows = list(store.rows(stage))
     expected = receipts[stage].num_rows if stage in receipts else 0
     if len(rows) != expected:
-        raise CorpusError(
+        raise StageDamaged(
             f"stage file {stage}: {len(rows)} of {expected} rows can be read; the damaged file was set aside, "
             "run again to make the lost rows from the journal"
         )
     return rows
 
 
-def _current_parts(dialogue_rows: Mapping[str, Row]) -> dict[str, str]:
+def current_parts(dialogue_rows: Mapping[str, Row]) -> dict[str, str]:
     """Kind of each part. Stage files also carry renders of parts that a dialogue had before it was written anew."""
     return {
         part_id(name, turn_index, index): part["kind"]
@@ -161,7 +162,7 @@ def _read_asset_index(
     for modality in media:
         rows = list(store.rows(modality, columns))
         if len(rows) != receipts[modality].num_rows:
-            raise CorpusError(f"stage file {modality}: rows are missing; run again to mend it")
+            raise StageDamaged(f"stage file {modality}: rows are missing; run again to mend it")
         for row in rows:
             if parts.get(row["part_id"]) != modality:
                 continue
@@ -170,6 +171,10 @@ def _read_asset_index(
             else:
                 message = f"{row['part_id']}: {row['message']}"
                 failed.setdefault(row["dialogue_id"], Loss("failed", str(modality), row["code"], message))
+    for name, kind in parts.items():
+        if kind in media and name not in assets:
+            loss = Loss("failed", kind, "not_made", f"{name}: the stage made no row for it")
+            failed.setdefault(name.partition("-")[0], loss)
     return failed, assets
 
 
@@ -178,8 +183,12 @@ def _find_losses(
     scenario_rows: Mapping[str, Row],
     dialogue_rows: Mapping[str, Row],
     failed_parts: Mapping[str, Loss],
-    duplicates: Mapping[str, str],
+    twins: Mapping[str, Twin],
 ) -> dict[str, Loss]:
+    """Say what each dialogue is lost for: failed words before likeness, and likeness before failed media.
+
+    Whether the media of a twin were tried depends on when it was found to be one, and must not decide what it ends as.
+    """
     losses: dict[str, Loss] = {}
     for row in planned:
         for stage, rows in ((scenarios.STAGE, scenario_rows), (dialogues.STAGE, dialogue_rows)):
@@ -188,12 +197,25 @@ def _find_losses(
                 losses.setdefault(row.id, Loss("failed", stage, "not_made", "the stage made no row for it"))
             elif made["status"] == "failed":
                 losses.setdefault(row.id, Loss("failed", stage, made["code"], made["message"]))
+        if row.id in twins:
+            losses.setdefault(row.id, _reject(twins[row.id]))
         if row.id in failed_parts:
             losses.setdefault(row.id, failed_parts[row.id])
-        if row.id in duplicates:
-            message = f"says word for word what {duplicates[row.id]} says"
-            losses.setdefault(row.id, Loss("rejected", "screen", "duplicate", message))
     return losses
+
+
+def _reject(twin: Twin) -> Loss:
+    how = "word for word" if twin.is_exact else f"in nearly the same words (similarity {twin.similarity:.2f})"
+    return Loss("rejected", SCREEN, twin.code, f"says {how} what {twin.of} says", twin.of, twin.similarity)
+
+
+def read_twins(rejected: Iterable[Row]) -> dict[str, Twin]:
+    """Return by id what rows of the published table say about twins."""
+    return {
+        row["id"]: Twin(of=row["like"], similarity=row["score"], is_exact=row["code"] == "duplicate")
+        for row in rejected
+        if row["stage"] == SCREEN and row.get("like") is not None
+    }
 
 
 def _publish(
@@ -212,6 +234,7 @@ def _publish(
         "topic": planned.topic.text,
         "topic_id": planned.topic.id,
         "meta_topic": planned.topic.meta_topic,
+        "language": manifest.language,
         "cell": planned.slot.cell,
         "gives": list(planned.slot.gives),
         "answers": list(planned.slot.answers),
@@ -248,8 +271,22 @@ def _publish_assets(
             voices[row["voice"]] += 1
         name = asset_name(row)
         extra = {"id": name, medium: {"bytes": row["data"], "path": f"{name}.{row['extension']}"}, words: row["text"]}
-        yield {key: extra[key] if key in extra else row[key] for key in names}
+        # A stage file that an older version wrote has no columns that came later.
+        yield {key: extra[key] if key in extra else row.get(key) for key in names}
     _check_committed(store, modality)  # a file whose damage shows while it is read yields fewer rows
+
+
+def _find_edits(row: Row) -> list[str]:
+    """Places of the pictures that a dialogue's own are changed versions of."""
+    return [part["edits"] for turn in row["turns"] for part in turn["parts"] if part.get("edits")]
+
+
+def _count_edits(rows: Iterable[Row], edits: Counter[str]) -> Iterator[Row]:
+    """Pass assets on, and move each that was made out of another from one count to the other."""
+    for row in rows:
+        if row.get("edited_from"):
+            edits.update(from_picture=1, from_words=-1)
+        yield row
 
 
 def _publish_failure(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
+from typing import NamedTuple
 
 from pipeline.contracts.prompts import PromptBook
 from pipeline.values.ids import derive_random, dialogue_id, rank_by_hash, sha256_hex
-from pipeline.values.manifest import Manifest
-from pipeline.values.records import Demonstration, Modality, PlannedDialogue, Requirement, Slot, Topic
+from pipeline.values.manifest import Cell, Manifest
+from pipeline.values.records import Demonstration, Modality, PlannedDialogue, Slot, Topic
 from pipeline.values.slots import draw_slot
+from pipeline.values.weights import draw_placed
+from pipeline.work.features import MAX_DRAWS, choose_wish, draw_requirements, features_of, has_room, meets_wish
 
 NUM_DEMONSTRATIONS = 5
-NUM_REQUIREMENTS = 2
 MAX_SHORT_ROUNDS = 1
 """Longest demonstration that a small model is shown."""
 
@@ -118,34 +120,74 @@ def _place(
 
 def _draw(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> PlannedDialogue:
     """Draw a dialogue's slot by its place on the mix, and the examples and requirements that suit it."""
-    slot = draw_slot(manifest.mix, row.unit, derive_random(manifest.seed, row.id, "slot"))
+    aim = _aim(row, manifest, book)
+    requirements = draw_requirements(book.requirements, aim.slot, row.id, aim.cell, aim.wish)
+    asked = [book.requirements[name] for name in requirements]
     return row.model_copy(
         update={
-            "slot": slot,
-            "demonstrations": _draw_demonstrations(book.demonstrations, slot, row, manifest),
-            "requirements": _draw_requirements(book.requirements, slot, row.id),
+            "slot": aim.slot,
+            "demonstrations": _draw_demonstrations(book.demonstrations, aim, row, manifest),
+            "requirements": requirements,
+            "features": features_of(asked) if aim.cell.features else (),
         }
     )
 
 
+class _Aim(NamedTuple):
+    """What the mix wants of a dialogue today: its cell and slot, and the feature that is asked of it."""
+
+    cell: Cell
+    slot: Slot
+    wish: str | None
+
+
+def _aim(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> _Aim:
+    cell, place = draw_placed(manifest.mix, row.unit)
+
+    def lay_out(attempt: int) -> Slot:
+        return draw_slot(manifest.mix, row.unit, derive_random(manifest.seed, row.id, "slot", attempt))
+
+    wish, first = choose_wish(cell, place), lay_out(0)
+    if wish is None:
+        return _Aim(cell, first, None)
+    pool = [item for item in book.requirements.values() if item.feature == wish]
+    drawn = chain([first], map(lay_out, range(1, MAX_DRAWS)))
+    roomy = next((slot for slot in drawn if has_room(wish, slot, pool)), None)
+    # Without room for it a dialogue goes without, and the table of features shows it.
+    return _Aim(cell, roomy, wish) if roomy else _Aim(cell, first, None)
+
+
 def _with_current_slot(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> PlannedDialogue:
-    """Keep a row as it was planned, unless the mix moved its slot or an example of its has left the pool."""
-    slot = draw_slot(manifest.mix, row.unit, derive_random(manifest.seed, row.id, "slot"))
+    """Keep a row as it was planned, unless the mix moved its slot or feature or an example of its has left the pool."""
+    aim = _aim(row, manifest, book)
     is_whole = book.demonstrations.keys() >= set(row.demonstrations) and book.requirements.keys() >= set(
         row.requirements
     )
-    return row if slot == row.slot and is_whole else _draw(row, manifest, book)
+    if aim.slot != row.slot or not is_whole:
+        return _draw(row, manifest, book)
+    if not aim.cell.features:
+        return _draw(row, manifest, book) if row.features else row
+    asked = [book.requirements[name] for name in row.requirements]
+    # Whoever has the feature by chance was shown no example of it.
+    is_asked = aim.wish is None or row.features[:1] == (aim.wish,)
+    if not is_asked or not meets_wish(asked, aim.slot, aim.cell, aim.wish):
+        return _draw(row, manifest, book)
+    features = features_of(asked)
+    return row if features == row.features else row.model_copy(update={"features": features})
 
 
 def _draw_demonstrations(
-    pool: Mapping[str, Demonstration], slot: Slot, row: PlannedDialogue, manifest: Manifest
+    pool: Mapping[str, Demonstration], aim: _Aim, row: PlannedDialogue, manifest: Manifest
 ) -> tuple[str, ...]:
     if manifest.writer.effective_style == "turns":
         return _draw_for_shard(pool, row.shard)
     # From the twelve that are closest to the slot, closest first among those drawn.
-    by_fit = sorted(rank_by_hash(list(pool), row.id), key=lambda name: -_fit(pool[name], slot))
+    by_fit = sorted(rank_by_hash(list(pool), row.id), key=lambda name: -_fit(pool[name], aim.slot))
     drawn = rank_by_hash(by_fit[:12], row.id, "draw")[:NUM_DEMONSTRATIONS]
-    return tuple(sorted(drawn, key=by_fit.index))
+    listed = sorted(drawn, key=by_fit.index)
+    # First comes one that shows the feature, since stages show the first few alone.
+    leading = [name for name in by_fit if aim.wish in pool[name].features][:1]
+    return tuple([*leading, *(name for name in listed if name not in leading)][:NUM_DEMONSTRATIONS])
 
 
 @lru_cache(4096)
@@ -181,20 +223,3 @@ def _fit(demonstration: Demonstration, slot: Slot) -> float:
 
     rounds = 1 / (1 + abs(len(demonstration.turns) // 2 - slot.num_rounds))
     return jaccard(demonstration.gives, slot.gives) + jaccard(demonstration.answers, slot.answers) + 0.5 * rounds
-
-
-def _draw_requirements(pool: Mapping[str, Requirement], slot: Slot, name: str) -> tuple[str, ...]:
-    fitting = [item.id for item in pool.values() if _fits(item, slot)]
-    return tuple(rank_by_hash(fitting, name, "requirements")[:NUM_REQUIREMENTS])
-
-
-def _fits(item: Requirement, slot: Slot) -> bool:
-    if item.feature == "compare_images":
-        user_images = sum(turn.kinds.count(Modality.IMAGE) for turn in slot.turns if turn.role == "user")
-        if user_images < 2:
-            return False
-    return (
-        set(item.gives) <= set(slot.gives)
-        and set(item.answers) <= set(slot.answers)
-        and item.min_rounds <= slot.num_rounds
-    )

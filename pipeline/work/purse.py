@@ -9,15 +9,15 @@ import os
 from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.watch import Drained
 from pipeline.values.manifest import Price
+from pipeline.values.prices import BYTES_PER_TOKEN
 from pipeline.values.records import Record
 from pipeline.values.units import USD
 
-BYTES_PER_TOKEN = 2.0
-"""Fewest UTF-8 bytes that a token of a prompt has on average, for prose of any language: English has about 4, Chinese
-and Japanese about 3. A bound for holding money, not a forecast."""
-
 TOKENS_PER_MESSAGE = 8
 """Role and separators of a message, in the chat formats that are known, with room."""
+
+DUST: USD = 1e-9
+"""Less than this is nothing: sums of many small floats leave some."""
 
 
 class PurseReport(Record):
@@ -38,22 +38,33 @@ class PurseReport(Record):
 
 
 class Purse:
-    """An allowance that is raised from outside. Spent and held never exceed it. For one event loop."""
+    """An allowance that is raised from outside. Spent and held never exceed it. For one event loop.
 
-    def __init__(self, allowance: USD = math.inf) -> None:
+    Args:
+        is_final: Nobody will raise it: a call that does not fit ends the run once nothing is in flight that could
+            leave something over.
+    """
+
+    def __init__(self, allowance: USD = math.inf, *, is_final: bool = False) -> None:
         self._allowance = allowance
+        self._is_final = is_final
         self._spent = 0.0
         self._held = 0.0
         self._waiting: dict[asyncio.Future[None], USD] = {}
         self._is_closed = False
+        self.is_spent = False
+        """True once a call did not fit into a final allowance."""
 
     async def hold(self, amount: USD) -> None:
         """Set money aside for a call; waits while there is too little.
 
         Raises:
-            Drained: the run is ending, and there will be no more.
+            Drained: the run is ending, or the purse is final, and there will be no more.
         """
         while not self._is_closed and self._spent + self._held + amount > self._allowance:
+            if self._is_final and self._held < DUST:
+                self.is_spent = True
+                raise Drained(f"the next call may cost up to {amount:.4f} USD, and that does not fit into the budget")
             raised: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting[raised] = amount
             try:
@@ -83,8 +94,8 @@ class Purse:
     def report(self) -> PurseReport:
         """Say where the purse stands."""
         wanted = min(self._waiting.values(), default=None)
-        # Sums of many small floats leave a dust that would look like a call in flight.
-        held = self._held if self._held > 1e-9 else 0.0
+        # Dust would look like a call in flight.
+        held = self._held if self._held > DUST else 0.0
         return PurseReport(owner=os.getpid(), allowance=self._allowance, spent=self._spent, held=held, wanted=wanted)
 
     def _wake(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 from pipeline.contracts.render import Brief, Finish, Outcome, Renderer, RenderFailure
 from pipeline.contracts.watch import Watch
@@ -24,11 +25,16 @@ MAX_UNSTORED = 2
 
 @dataclass(frozen=True)
 class Made:
-    """An outcome with the brief as it was rendered, the attempt's seed included."""
+    """An outcome with the brief as it was rendered, the attempt's seed included.
+
+    Attributes:
+        spent: Columns of its row that say what it has cost, all attempts together; none where it cost nothing.
+    """
 
     brief: Brief
     outcome: Outcome
     seconds: Seconds
+    spent: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -119,15 +125,15 @@ def measure_work(brief: Brief) -> float:
 
 
 def _take(waiting: deque[Brief], count: int) -> list[Brief]:
-    """Take up to ``count`` briefs that may share a batch: pictures of other sizes cannot."""
+    """Take up to ``count`` briefs that may share a batch: pictures of other sizes cannot, nor new and changed ones."""
     batch = [waiting.popleft()]
     while waiting and len(batch) < count and _shape(waiting[0]) == _shape(batch[0]):
         batch.append(waiting.popleft())
     return batch
 
 
-def _shape(brief: Brief) -> tuple[int | None, int | None]:
-    return brief.width, brief.height
+def _shape(brief: Brief) -> tuple[int | None, int | None, bool]:
+    return brief.width, brief.height, brief.source is not None
 
 
 def _finish(outcome: Outcome | Finish) -> tuple[Outcome, Seconds]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.contracts.render import Renderer, RenderFailure
+from pipeline.contracts.remote import RemoteRenderer
+from pipeline.contracts.render import Brief, Renderer, RenderFailure
 from pipeline.contracts.storage import Journal, Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import CorpusError
@@ -14,10 +15,17 @@ from pipeline.values.ids import asset_id, sha256_hex
 from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
 from pipeline.work import tables
+from pipeline.work.asking import Spend
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
+from pipeline.work.call_loop import CallLoop, Paying, sum_up_calls
+from pipeline.work.media_calls import MediaCaller, calls_journal
 from pipeline.work.orders import Order, base_row, order_key
 from pipeline.work.render_loop import Made, RenderLoop
+from pipeline.work.sources import SourceShelf, split_waves
+
+SPENT = ("model", *Spend.__dataclass_fields__)
+"""Columns of what a row has cost; without a model where nothing was paid."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class RenderJob:
     Attributes:
         size: The batch size, which a worker's shards find together.
         load: Loads the weights at its first call.
+        paying: For a renderer that calls an endpoint: what it pays from. The others have none.
     """
 
     modality: Modality
@@ -37,6 +46,7 @@ class RenderJob:
     size: BatchSize
     load: Callable[[], Renderer]
     watch: Watch
+    paying: Paying | None = None
 
 
 def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: RenderJob) -> Receipt:
@@ -48,42 +58,43 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
     Raises:
         Drained: the run is ending; the journal holds what was rendered.
         RenderError: the renderer cannot work.
+        EndpointError: no call of a remote renderer can succeed.
     """
     stage = str(job.modality)
     wanted = order_key(orders)
     receipt = store.receipt(stage)
     if receipt is not None and receipt.order_key == wanted:
         return receipt
-    by_id = {order.record_id: order for order in orders}
-    kept = {
-        row["record_id"]
-        for row in store.rows(stage, ["record_id", "inputs"])
-        if row["record_id"] in by_id and json.loads(row["inputs"]) == dict(by_id[row["record_id"]].inputs)
-    }
+    ordered = {order.record_id for order in orders}
     journal = store.journal(stage)
-    made = _journalled(journal, by_id)
-    missing = [order for order in orders if order.record_id not in kept and order.record_id not in made]
-    if missing:
-        _render(missing, journal, job)
-        made = _journalled(journal, by_id)
+    shelf = SourceShelf(store, stage, journal)
+    kept: set[str] = set()
+    made: dict[str, Row] = {}
+    for wave in split_waves(orders):
+        kept |= shelf.find_kept(wave)
+        made |= _make([order for order in wave if order.record_id not in kept], shelf, store, job)
+        shelf.learn(wave, made)
     counts = {"ok": 0, "failed": 0}
     seconds = 0.0
+    paid: list[Row] = []
+
+    def count(row: Row) -> Row:
+        nonlocal seconds
+        counts[row["status"]] += 1
+        seconds += row["render_seconds"]
+        if row.get("model") is not None:
+            paid.append({name: row[name] for name in SPENT})
+        return row
 
     def rows() -> Iterator[Row]:
-        nonlocal seconds
         for row in store.rows(stage):
-            if row["record_id"] not in by_id:
+            if row["record_id"] not in ordered:
                 yield row
             elif row["record_id"] in kept:
-                counts[row["status"]] += 1
-                seconds += row["render_seconds"]
-                yield row
+                yield count(row)
         for order in orders:
             if order.record_id not in kept:
-                row = _row_of(order, made[order.record_id], journal, job)
-                counts[row["status"]] += 1
-                seconds += row["render_seconds"]
-                yield row
+                yield count(_row_of(order, made[order.record_id], journal, job))
 
     # The counts are whole only once all rows are written, so the receipt is restated with them.
     draft = store.commit(stage, tables.RENDERS, rows(), order_key="", num_ok=0, num_failed=0)
@@ -97,17 +108,36 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
         "num_made": counts["ok"],
         "num_failed": counts["failed"],
         "provenance": _provenance(journal, receipt),
+        **sum_up_calls(store.journal(calls_journal(stage)), paid),
     }
     update = {"order_key": wanted, "num_ok": counts["ok"], "num_failed": counts["failed"], "facts": facts}
     return store.restate(draft.model_copy(update=update))
 
 
-def _journalled(journal: Journal, by_id: dict[str, Order[PlacedBrief]]) -> dict[str, Row]:
-    """Outcomes in the journal that hold for what is ordered now and whose bytes are whole."""
+def _make(
+    wanted: Sequence[Order[PlacedBrief]], shelf: SourceShelf, store: ShardStore, job: RenderJob
+) -> dict[str, Row]:
+    """Return an outcome, as journals have them, for each order: from the journal, or made now."""
+    orphans = shelf.fail_orphans(wanted)
+    for entry in orphans.values():
+        job.watch.note("render", stage=shelf.stage, seconds=0.0, code=entry["code"])
+    keys = {order.record_id: shelf.key(order) for order in wanted if order.record_id not in orphans}
+    made = _journalled(shelf.journal, keys)
+    if missing := [order for order in wanted if order.record_id in keys and order.record_id not in made]:
+        _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
+        made = _journalled(shelf.journal, keys)
+    return {**made, **orphans}
+
+
+def _journalled(journal: Journal, keys: Mapping[str, str]) -> dict[str, Row]:
+    """Outcomes in the journal that hold for what is ordered now and whose bytes are whole.
+
+    Args:
+        keys: What each is journalled under, by record.
+    """
     found: dict[str, Row] = {}
     for entry in journal.entries():
-        order = by_id.get(entry.get("record", ""))
-        if order is None or entry["input_key"] != order.input_key:
+        if entry.get("record", "") not in keys or entry["input_key"] != keys[entry["record"]]:
             continue
         if entry["event"] == "failure" or journal.blob(entry) is not None:
             found[entry["record"]] = entry
@@ -123,21 +153,34 @@ def _provenance(journal: Journal, former: Receipt | None) -> list[Row]:
     return stated
 
 
-def _render(missing: Sequence[Order[PlacedBrief]], journal: Journal, job: RenderJob) -> None:
-    """Render what is missing; each outcome is journalled once it is final."""
-    keys = {order.payload.brief.id: (order.record_id, order.input_key) for order in missing}
+def _render(
+    briefs: Sequence[Brief], keys: Mapping[str, str], journal: Journal, shard: ShardStore, job: RenderJob
+) -> None:
+    """Render what is missing; each outcome is journalled once it is final.
+
+    Args:
+        keys: What each is journalled under, by the brief's id.
+        shard: Has the journal of what is paid for, before anything is made of it.
+    """
     renderer = job.load()
     journal.append({"event": "provenance", "made_by": dict(renderer.provenance())})
 
     def store(made: Made) -> None:
-        record_id, input_key = keys[made.brief.id]
-        about = {"record": record_id, "input_key": input_key, "attempt": made.brief.attempt, "seed": made.brief.seed}
-        _journal_outcome(journal, {**about, "seconds": round(made.seconds, 4)}, made)
+        brief = made.brief
+        about = {"record": brief.id, "input_key": keys[brief.id], "attempt": brief.attempt, "seed": brief.seed}
+        source = {"source_sha256": brief.source.sha256} if brief.source else {}
+        spent = {"spent": dict(made.spent)} if made.spent else {}
+        _journal_outcome(journal, {**about, **source, "seconds": round(made.seconds, 4), **spent}, made)
         code = made.outcome.code if isinstance(made.outcome, RenderFailure) else None
         job.watch.note("render", stage=str(job.modality), seconds=made.seconds, code=code)
 
-    loop = RenderLoop(renderer, job.size, job.corpus_seed, job.choice.attempts, job.watch, store)
-    loop.run([order.payload.brief for order in missing])
+    seed, attempts, paying = job.corpus_seed, job.choice.attempts, job.paying
+    if paying is not None and isinstance(renderer, RemoteRenderer):
+        calls = shard.journal(calls_journal(str(job.modality)))
+        caller = MediaCaller(renderer, calls, job.watch, paying.purse)
+        paying.wait(CallLoop(renderer, caller, paying, keys, seed, attempts, store).run(briefs))
+    else:
+        RenderLoop(renderer, job.size, seed, attempts, job.watch, store).run(briefs)
 
 
 def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
@@ -150,6 +193,8 @@ def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
         "facts": outcome.facts.model_dump(mode="json"),
         "notes": dict(outcome.notes),
     }
+    if made.brief.source is not None and outcome.is_edit:
+        facts["edited_from"] = made.brief.source.asset
     journal.append({"event": "render", **about, **facts}, outcome.data)
 
 
@@ -166,12 +211,16 @@ def _row_of(order: Order[PlacedBrief], entry: Row, journal: Journal, job: Render
         "spoken": brief.text if brief.modality is Modality.SPEECH else None,
         "voice": brief.voice.name if brief.voice else None,
         "rate": brief.rate if brief.voice else None,
+        "emotion": brief.emotion,
         "renderer": job.choice.renderer,
         "renderer_version": job.version,
         "is_draft": job.is_draft,
         "seed": entry["seed"],
         "attempt": entry["attempt"],
+        "edited_from": entry.get("edited_from"),
+        "source_sha256": entry.get("source_sha256"),
         "render_seconds": entry["seconds"],
+        **entry.get("spent", {}),
     }
     if entry["event"] == "failure":
         return {**row, "status": "failed", "code": entry["code"], "message": entry["message"]}

@@ -29,12 +29,12 @@ _SPEND = [
     ("invalid_answers", pa.int32()),
     ("usd", pa.float64()),
 ]
-_PART = pa.struct([("kind", pa.string()), ("text", pa.string()), ("spoken", pa.string())])
+_PART = pa.struct([("kind", pa.string()), ("text", pa.string()), ("spoken", pa.string()), ("edits", pa.string())])
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("parts", pa.list_(_PART))]))
 
 TOPICS = pa.schema([*_BASE, ("topics", pa.list_(pa.string())), *_SPEND])
 SCENARIOS = pa.schema([*_BASE, ("scenario", pa.string()), *_SPEND])
-DIALOGUES = pa.schema([*_BASE, ("turns", _TURNS), ("text_key", pa.string()), *_SPEND])
+DIALOGUES = pa.schema([*_BASE, ("turns", _TURNS), ("text_key", pa.string()), ("sketch", pa.binary()), *_SPEND])
 
 _ASSET = [
     ("dialogue_id", pa.string()),
@@ -52,6 +52,7 @@ _ASSET = [
     ("notes", pa.string()),
 ]
 _SIZES = [("width", pa.int32()), ("height", pa.int32())]
+_EDITED_FROM = ("edited_from", pa.string())
 _SOUND = [
     ("duration", pa.float64()),
     ("sample_rate", pa.int32()),
@@ -59,7 +60,7 @@ _SOUND = [
     ("peak", pa.float64()),
     ("rms", pa.float64()),
 ]
-_VOICE = [("voice", pa.string()), ("rate", pa.float64()), ("spoken", pa.string())]
+_VOICE = [("voice", pa.string()), ("rate", pa.float64()), ("emotion", pa.string()), ("spoken", pa.string())]
 RENDERS = pa.schema(
     [
         *_BASE,
@@ -68,6 +69,9 @@ RENDERS = pa.schema(
         *_SIZES,
         *_SOUND,
         *_VOICE,
+        *_SPEND,
+        _EDITED_FROM,
+        ("source_sha256", pa.string()),
         ("extension", pa.string()),
         ("data", pa.binary()),
     ]
@@ -92,6 +96,7 @@ _DIALOGUE = [
     ("topic", pa.string()),
     ("topic_id", pa.string()),
     ("meta_topic", pa.string()),
+    ("language", pa.string()),
     ("cell", pa.string()),
     ("gives", pa.list_(pa.string())),
     ("answers", pa.list_(pa.string())),
@@ -101,6 +106,8 @@ _DIALOGUE = [
     ("provenance", _PROVENANCE),
 ]
 _REASON = [("stage", pa.string()), ("code", pa.string()), ("message", pa.string())]
+_JUDGED = [("like", pa.string()), ("score", pa.float64())]
+"""Of a rejection: the dialogue that it is like, where it is rejected for that, and the value of what was measured."""
 
 
 def _with_features(schema: pa.Schema) -> pa.Schema:
@@ -124,7 +131,16 @@ def _feature(name: str, kind: pa.DataType) -> Any:
 PUBLISHED = {
     "dialogues": _with_features(pa.schema(_DIALOGUE)),
     "images": _with_features(
-        pa.schema([("id", pa.string()), ("image", _BYTES), ("description", pa.string()), *_SIZES, *_ASSET])
+        pa.schema(
+            [
+                ("id", pa.string()),
+                ("image", _BYTES),
+                ("description", pa.string()),
+                _EDITED_FROM,
+                *_SIZES,
+                *_ASSET,
+            ]
+        )
     ),
     "music": _with_features(
         pa.schema([("id", pa.string()), ("audio", _BYTES), ("description", pa.string()), *_SOUND, *_ASSET])
@@ -132,7 +148,7 @@ PUBLISHED = {
     "speech": _with_features(
         pa.schema([("id", pa.string()), ("audio", _BYTES), ("transcript", pa.string()), *_VOICE, *_SOUND, *_ASSET])
     ),
-    "rejected": _with_features(pa.schema([*_REASON, *_DIALOGUE])),
+    "rejected": _with_features(pa.schema([*_REASON, *_JUDGED, *_DIALOGUE])),
     "failed": _with_features(
         pa.schema(
             [

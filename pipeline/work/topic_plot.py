@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from pipeline.values.units import Pixels
+from pipeline.values.words import say_count
 from pipeline.work.topic_coverage import Coverage, MetaCoverage
 
 TEMPLATE = "topic_coverage.svg.j2"
@@ -46,10 +47,11 @@ def plot_coverage(coverage: Coverage, title: str) -> str:
 def _bar(index: int, row: MetaCoverage, largest: int) -> dict[str, Any]:
     width = BARS_WIDTH * row.count / largest
     spread = "" if row.spread is None else f", spread {row.spread:.2f}"
+    topics = say_count(row.count, "topic")
     return {
         "y": TOP + ROW_HEIGHT * index,
         "label": row.id.translate(_NO_XML),
-        "hint": f"{row.name or row.id}: {row.count} topics, {row.share_alike:.0%} alike{spread}".translate(_NO_XML),
+        "hint": f"{row.name or row.id}: {topics}, {row.share_alike:.0%} alike{spread}".translate(_NO_XML),
         "is_empty": row.count == 0,
         "count": row.count,
         "width": round(width, 1),

@@ -12,6 +12,7 @@ from pipeline.values.errors import ChatFailure, ManifestError
 from pipeline.values.ids import content_key, normalise_text, topic_id
 from pipeline.values.manifest import GeneratedTopics, Manifest
 from pipeline.values.records import MetaTopic, Topic
+from pipeline.values.words import suggest
 from pipeline.work import tables
 from pipeline.work.answers import parse_object, plain_text
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
@@ -59,12 +60,14 @@ def chosen_meta_topics(generate: GeneratedTopics, book: PromptBook) -> list[Meta
     """
     if generate.meta_topics == "all":
         return list(book.meta_topics.values())
-    unknown = [name for name in generate.meta_topics if name not in book.meta_topics]
-    if unknown:
-        raise ManifestError(
-            f"topics.generate.meta_topics: {unknown[0]!r} does not stand in meta_topics.yaml, which has "
-            f"{', '.join(sorted(book.meta_topics)[:6])}, …"
-        )
+    told = [
+        f"topics.generate.meta_topics.{index}: {name!r} does not stand in meta_topics.yaml; "
+        f"{suggest(name, book.meta_topics)}"
+        for index, name in enumerate(generate.meta_topics)
+        if name not in book.meta_topics
+    ]
+    if told:
+        raise ManifestError("\n".join(told))
     return [book.meta_topics[name] for name in generate.meta_topics]
 
 

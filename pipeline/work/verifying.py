@@ -11,8 +11,10 @@ from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.contracts.probe import Probe
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import part_id, sha256_hex
+from pipeline.values.pictures import is_earlier_picture, write_place
 from pipeline.values.records import MEDIA, Modality, Record
 from pipeline.values.slots import in_order
+from pipeline.values.words import say_count
 from pipeline.work.tables import TABLE_OF
 
 Severity = Literal["error", "note"]
@@ -20,7 +22,7 @@ Severity = Literal["error", "note"]
 TOLERANCES = {"duration": 0.01}
 """Seconds by which a claimed duration may be off: renderers round it. Pixels, rates and channels may not be."""
 
-_ALIASES = {"jpg": "jpeg"}
+_ALIASES = {"jpg": "jpeg", "ogg": "opus"}
 _DIALOGUE_ID = re.compile(r"[0-9a-f]{16}")
 _KINDS = {table: Modality(kind) for kind, table in TABLE_OF.items()}
 
@@ -83,6 +85,7 @@ class ShardCheck:
         self._reasons: Counter[str] = Counter()
         self._cells: Counter[str] = Counter()
         self._voices: Counter[str] = Counter()
+        self._num_edited = 0
         self._unread: set[str] = set()
 
     def skip(self, table: str) -> None:
@@ -132,6 +135,7 @@ class ShardCheck:
                 yield error("turn_empty", where, f"turn {turn_index} has no part")
             if not all(part["text"] for part in turn["parts"]):
                 yield error("part_empty", where, f"turn {turn_index} has a part without words")
+        yield from _check_edits(turns, where)
 
     def _expect_assets(self, row: Row, where: str) -> Iterator[Finding]:
         for turn_index, turn in enumerate(row["turns"]):
@@ -147,8 +151,14 @@ class ShardCheck:
                 else:
                     facts = {"dialogue_id": row["id"], "part_id": place, "turn": turn_index, "part": index}
                     self._parts[name] = {
-                        **facts, "role": turn["role"], "kind": part["kind"], "text": part["text"], "where": where
-                    }  # fmt: skip
+                        **facts,
+                        "role": turn["role"],
+                        "kind": part["kind"],
+                        "text": part["text"],
+                        "where": where,
+                        "names_source": part.get("edits") is not None,
+                        "source": _find_source(row["turns"], part),
+                    }
 
     def _check_asset(self, table: str, row: Row, where: str, probe: Probe) -> Iterator[Finding]:
         name = row["id"]
@@ -157,6 +167,7 @@ class ShardCheck:
         self._seen.add(name)
         if row.get("voice"):
             self._voices[row["voice"]] += 1
+        self._num_edited += row.get("edited_from") is not None
         part = self._parts.get(name)
         if part is not None:
             yield from _check_place(table, row, part, where)
@@ -164,16 +175,24 @@ class ShardCheck:
             yield error("asset_orphan", where, "belongs to no part of a kept dialogue")
         yield from _check_media(row, where, probe)
 
+    @property
+    def _edits(self) -> Counter[str]:
+        """Pictures that change others, counted as a shard's ledger counts them."""
+        num_named = sum(part["names_source"] for part in self._parts.values())
+        return +Counter(from_picture=self._num_edited, from_words=num_named - self._num_edited)
+
     def _check_counts(self, where: str) -> Iterator[Finding]:
         counts, tables = self._ledger.counts, {"kept": "dialogues", "rejected": "rejected", "failed": "failed"}
         yield from _check_sum(counts, where)
         for outcome, table in tables.items():
             if table not in self._unread and self._rows[table] != counts.get(outcome, 0):
-                message = f"counts.{outcome} is {counts.get(outcome, 0)}, and {table} has {self._rows[table]} rows"
+                rows = say_count(self._rows[table], "row")
+                message = f"counts.{outcome} is {counts.get(outcome, 0)}, and {table} has {rows}"
                 yield error("count_wrong", where, message)
         claims = (
             ("reasons", self._ledger.reasons, self._reasons, ("rejected", "failed")),
             ("cells", self._ledger.cells, self._cells, ("dialogues",)),
+            ("edits", self._ledger.edits, self._edits, ("dialogues", "images")),
             ("voices", self._ledger.voices, self._voices, ("speech",)),
         )
         for key, claimed, found, needed in claims:
@@ -186,13 +205,14 @@ class RootCheck:
 
     def __init__(self) -> None:
         self._shards: Counter[int] = Counter()
-        self._sums: dict[str, Counter[str]] = {key: Counter() for key in ("counts", "reasons", "tables", "voices")}
+        keys = ("counts", "reasons", "edits", "tables", "voices")
+        self._sums: dict[str, Counter[str]] = {key: Counter() for key in keys}
         self._kept: Counter[str] = Counter()
 
     def add(self, ledger: ShardLedger) -> None:
         """Take one shard's ledger."""
         self._shards[ledger.shard] += 1
-        for key in ("counts", "reasons", "voices"):
+        for key in ("counts", "reasons", "edits", "voices"):
             self._sums[key].update(getattr(ledger, key))
         for file in ledger.files:
             self._sums["tables"][file.table] += file.num_rows
@@ -211,8 +231,32 @@ class RootCheck:
         yield from _compare("matrix kept", kept, self._kept, where)
         planned = sum(int(cell.get("planned", 0)) for cell in root.matrix.values())
         if planned != root.counts.get("planned", 0):
-            message = f"the matrix plans {planned} dialogues, counts.planned is {root.counts.get('planned', 0)}"
+            plans = say_count(planned, "dialogue")
+            message = f"the matrix plans {plans}, counts.planned is {root.counts.get('planned', 0)}"
             yield error("count_wrong", where, message)
+
+
+def _check_edits(turns: Sequence[Row], where: str) -> Iterator[Finding]:
+    """Check that whatever a part says it changes is a picture of an earlier turn."""
+    kinds = [[part["kind"] for part in turn["parts"]] for turn in turns]
+    for turn_index, turn in enumerate(turns):
+        for index, part in enumerate(turn["parts"]):
+            place = part.get("edits")
+            if place is None:
+                continue
+            if part["kind"] != Modality.IMAGE or not is_earlier_picture(kinds, turn_index, place):
+                message = f"part {write_place(turn_index, index)} edits {place!r:.40}, which is no earlier picture"
+                yield error("edit_dangling", where, message)
+
+
+def _find_source(turns: Sequence[Row], part: Row) -> str | None:
+    """Name the asset of the picture that a part changes, if it is there."""
+    places = {
+        write_place(turn_index, index): other["asset"]
+        for turn_index, turn in enumerate(turns)
+        for index, other in enumerate(turn["parts"])
+    }
+    return places.get(part.get("edits") or "")
 
 
 def _check_sum(counts: Mapping[str, int], where: str) -> Iterator[Finding]:
@@ -237,6 +281,9 @@ def _check_place(table: str, row: Row, part: Row, where: str) -> Iterator[Findin
         if row[column] != part[column]:
             message = f"{column} is {row[column]!r}, the dialogue that names it says {part[column]!r}"
             yield error("asset_misplaced", where, message)
+    if row.get("edited_from") not in (None, part["source"]):
+        message = f"edited_from is {row['edited_from']!r:.60}, and its part changes {part['source'] or 'no picture'}"
+        yield error("edit_misplaced", where, message)
     words = "transcript" if table == "speech" else "description"
     if row[words] != part["text"]:
         yield error("words_differ", where, f"its {words} is not what the dialogue's part says")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.contracts.prompts import PromptBook
+from pipeline.values.languages import ENGLISH, LANGUAGES
 from pipeline.values.records import Demonstration, Modality, TurnLayout
 
 _NOUNS = {
@@ -49,9 +50,43 @@ def layout_of(demonstration: Demonstration) -> list[TurnLayout]:
     return [TurnLayout(role=turn.role, kinds=tuple(part.kind for part in turn.parts)) for turn in demonstration.turns]
 
 
-def shown(book: PromptBook, ids: Sequence[str]) -> list[Demonstration]:
-    """Return demonstrations by id, in order."""
-    return [book.demonstrations[name] for name in ids]
+def shown(book: PromptBook, ids: Sequence[str], has_sources: bool = False) -> list[Demonstration]:
+    """Return demonstrations by id, in order; ``has_sources`` leaves in which picture starts from which."""
+    found = [book.demonstrations[name] for name in ids]
+    return found if has_sources else [_without_sources(one) for one in found]
+
+
+def _without_sources(demonstration: Demonstration) -> Demonstration:
+    if not any(part.edits for turn in demonstration.turns for part in turn.parts):
+        return demonstration
+    turns = [
+        turn.model_copy(update={"parts": tuple(part.model_copy(update={"edits": None}) for part in turn.parts)})
+        for turn in demonstration.turns
+    ]
+    return demonstration.model_copy(update={"turns": tuple(turns)})
+
+
+LANGUAGE_TEMPLATES = ("language.system", "language.user")
+"""What a corpus in another language than English fills besides; no corpus in English depends on them."""
+
+
+def say_rules(book: PromptBook, template: str, language: str) -> str:
+    """Return a system prompt, with what there is to say of languages where the corpus is not in English."""
+    rules = book.text(template)
+    if language == ENGLISH:
+        return rules
+    spoken = LANGUAGES[language]
+    return f"{rules}\n{book.text(LANGUAGE_TEMPLATES[0], language=spoken.name, is_spaced=spoken.is_spaced)}"
+
+
+def say_language(book: PromptBook, corpus_language: str, language: str) -> str:
+    """Return the line that ends an order: the language of what is to be written, or of an example's words.
+
+    Examples say theirs too, so that a model sees its language change with the line. Nothing in an English corpus.
+    """
+    if corpus_language == ENGLISH:
+        return ""
+    return "\n" + book.text(LANGUAGE_TEMPLATES[1], language=LANGUAGES[language].name)
 
 
 def _join(words: Sequence[str]) -> str:

@@ -10,9 +10,11 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.audio import encode_audio, measure_audio
+from pipeline.adapters.decoding import decode_picture
+from pipeline.adapters.images import encode_image
 from pipeline.adapters.provenance import describe_software
 from pipeline.contracts.render import (
     Brief,
@@ -23,6 +25,7 @@ from pipeline.contracts.render import (
     Renderer,
     RendererOptions,
     RenderFailure,
+    Source,
 )
 from pipeline.values.records import Modality
 from pipeline.values.units import Hertz, Seconds
@@ -35,6 +38,9 @@ DURATION: Seconds = 0.3
 SAMPLE_RATE: Hertz = 8_000
 
 
+Make = Callable[[Brief], Render | RenderFailure]
+
+
 class MinimalOptions(RendererOptions):
     """Nothing can be chosen."""
 
@@ -42,12 +48,12 @@ class MinimalOptions(RendererOptions):
 class MinimalRenderer:
     """Calls one function a brief. Same seed, same bytes, whatever the text."""
 
-    def __init__(self, modality: Modality, make: Callable[[Brief], Render]) -> None:
+    def __init__(self, modality: Modality, make: Make) -> None:
         self._modality = modality
         self._make = make
 
     def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
-        """Return one outcome per brief, in order; the only failure is a brief of another modality."""
+        """Return one outcome per brief, in order; what fails is a brief of another modality or a broken source."""
         return [
             self._make(brief)
             if brief.modality is self._modality
@@ -63,13 +69,13 @@ class MinimalRenderer:
 
 
 class MinimalPlugin:
-    """One of three placeholders: an image, music or speech in well under a millisecond on any machine."""
+    """For dry runs and tests: the smallest valid image, music or speech, at once and whatever the brief says."""
 
     version = "1"
     is_draft = True
     options: type[RendererOptions] = MinimalOptions
 
-    def __init__(self, modality: Modality, make: Callable[[Brief], Render]) -> None:
+    def __init__(self, modality: Modality, make: Make) -> None:
         self.name = f"minimal-{modality}"
         self.modality = modality
         self._make = make
@@ -99,6 +105,33 @@ class MinimalPlugin:
         return MinimalRenderer(self.modality, self._make)
 
 
+class MinimalImagePlugin(MinimalPlugin):
+    """For dry runs and tests: the smallest valid image, at once, which can also be one that is changed."""
+
+    def describe_edits(self, options: MinimalOptions) -> Mapping[str, Any]:
+        """Nothing can be chosen."""
+        return {}
+
+
+def make_picture(brief: Brief) -> Render | RenderFailure:
+    """Make a gradient, or lay a tint over the picture that is to be changed."""
+    return make_gradient(brief) if brief.source is None else make_tint(brief, brief.source)
+
+
+def make_tint(brief: Brief, source: Source) -> Render | RenderFailure:
+    """Mix a picture with a seeded colour, half and half, at its own size."""
+    try:
+        picture = decode_picture(source.load())
+    except ValueError as exc:
+        return RenderFailure(code="bad_source", message=f"brief {brief.id}: {source.asset}: {exc}")
+    from PIL import Image
+
+    colour = tuple(Random(brief.seed).randbytes(3))
+    tinted = Image.blend(picture, Image.new("RGB", picture.size, colour), 0.5)
+    facts = ImageFacts(width=picture.width, height=picture.height)
+    return Render(data=encode_image(tinted, "png", 0), extension="png", facts=facts, is_edit=True)
+
+
 def make_gradient(brief: Brief) -> Render:
     """Make a PNG of 64 by 64 pixels that runs from one seeded colour on the left to another on the right."""
     from PIL import Image
@@ -126,6 +159,6 @@ def make_tone(brief: Brief) -> Render:
     )
 
 
-IMAGE = MinimalPlugin(Modality.IMAGE, make_gradient)
+IMAGE = MinimalImagePlugin(Modality.IMAGE, make_picture)
 MUSIC = MinimalPlugin(Modality.MUSIC, make_tone)
 SPEECH = MinimalPlugin(Modality.SPEECH, make_tone)

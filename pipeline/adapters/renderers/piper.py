@@ -47,12 +47,8 @@ class PiperEngine:
 
     def refuse(self, voice: Voice) -> RenderFailure | None:
         """Refuse any speaker but the one of the locked model."""
-        if voice.speaker == SPEAKER:
-            return None
-        return RenderFailure(
-            code="unknown_voice",
-            message=f"voice {voice.name!r}: piper has no speaker {voice.speaker!r}, only {SPEAKER}",
-        )
+        problem = refuse_speaker(voice)
+        return None if problem is None else RenderFailure(code="unknown_voice", message=problem)
 
     def start(self, brief: Brief, voice: Voice) -> Callable[[str], Samples]:
         """Build a session from the brief's seed and return a function that speaks one chunk."""
@@ -115,6 +111,10 @@ class PiperPlugin:
         """CC0 allows everything, and the GPL does not reach what a program puts out."""
         return True
 
+    def refuse_voice(self, options: SpeechOptions, voice: Voice) -> str | None:
+        """Refuse any speaker but the one of the locked model."""
+        return refuse_speaker(voice)
+
     def missing(self) -> str | None:
         """Name the Python package that is not installed, or None."""
         if importlib.util.find_spec("piper") is None:
@@ -143,6 +143,13 @@ class PiperPlugin:
             raise RenderError(f"piper cannot be loaded from {folder}: {exc}") from exc
         errors = (ValueError, RuntimeError, engine_state.Fail, engine_state.RuntimeException)
         return SpeechRenderer(PiperEngine(weights, config, options.threads, errors), options)
+
+
+def refuse_speaker(voice: Voice) -> str | None:
+    """Say that a voice is not the one of the locked model, or None."""
+    if voice.speaker == SPEAKER:
+        return None
+    return f"voice {voice.name!r}: piper has no speaker {voice.speaker!r}, only {SPEAKER}"
 
 
 PLUGIN = PiperPlugin()

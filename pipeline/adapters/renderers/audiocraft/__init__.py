@@ -7,6 +7,7 @@ Importing this package imports neither torch nor audiocraft; :meth:`AudiocraftPl
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -15,6 +16,7 @@ from pipeline.adapters.music import MusicRenderer
 from pipeline.adapters.renderers.musicgen import MusicgenOptions, MusicgenPlugin
 from pipeline.adapters.weights import check_source
 from pipeline.contracts.render import ModelFiles, Renderer, RendererOptions
+from pipeline.values.manifest import RendererChoice
 
 
 class AudiocraftOptions(MusicgenOptions):
@@ -56,6 +58,10 @@ class AudiocraftPlugin(MusicgenPlugin):
             if importlib.util.find_spec(package) is None:
                 return f"the audiocraft renderer needs the package {package}: make audiocraft"
         return None
+
+    def refuse_section(self, options: Any, section: RendererChoice) -> Mapping[str, str]:
+        """Refuse nothing: how long a piece may be stands in the checkpoint."""
+        return {}
 
     def load(self, options: Any, models: ModelFiles) -> Renderer:
         """Load the weights."""

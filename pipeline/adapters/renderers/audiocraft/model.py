@@ -18,10 +18,10 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
+from pipeline.adapters.hushing import hush
 from pipeline.adapters.music import Piece
 from pipeline.adapters.renderers.audiocraft.stand_ins import standing_in
-from pipeline.adapters.renderers.musicgen.grouping import Prompts, group_codes, group_prompts
-from pipeline.adapters.renderers.musicgen.model import no_progress_bar
+from pipeline.adapters.renderers.musicgen.grouping import Prompts, describe_pieces, group_prompts, make_in_groups
 from pipeline.adapters.renderers.musicgen.sampling import Layout, Noise, Sampling, generate_codes
 from pipeline.adapters.weights import (
     Weights,
@@ -80,7 +80,7 @@ class AudiocraftEngine:
         self._sampling = Sampling(options.guidance, options.temperature, options.top_k, options.top_p)
         self._parts: dict[str, str] = {}
         loading = f"the weights of {options.model}"
-        with standing_in(), no_progress_bar(), as_out_of_memory(loading), self._telling_what_fails():
+        with standing_in(), hush("transformers"), as_out_of_memory(loading), self._telling_what_fails():
             self._model = self._load_language_model()
             self._codec = self._load_codec(self._model.cfg)
         delays = _delays_of(self._model, self._weights.name)
@@ -101,21 +101,15 @@ class AudiocraftEngine:
         Raises:
             OutOfMemory: so many at once do not fit.
         """
-        made: dict[int, Samples] = {}
-        codes: dict[int, torch.Tensor] = {}
         texts = [piece.text for piece in pieces]
-        longest = max(piece.duration for piece in pieces)
-        what = f"{len(pieces)} pieces of music of up to {longest:g} s"
-        with standing_in(), torch.inference_mode(), as_out_of_memory(what):
+        with standing_in(), torch.inference_mode(), as_out_of_memory(describe_pieces(pieces)):
             # Cross-attention here is given no mask, so that padding draws weight away from the words.
-            for prompts in group_prompts(self._prompter.t5_tokenizer, texts, True, self._device):
-                sampled = self._sample([pieces[place] for place in prompts.places], prompts)
-                codes.update(zip(prompts.places, sampled, strict=True))
-            for places, together in group_codes(codes):
-                # (num_items, num_channels, num_samples)
-                waves = self._codec.decode(together, None).cpu().numpy()
-                made.update(zip(places, (wave.T for wave in waves), strict=True))
-        return [made[place] for place in range(len(pieces))]
+            prompts = group_prompts(self._prompter.t5_tokenizer, texts, True, self._device)
+            return make_in_groups(pieces, prompts, self._sample, self._decode)
+
+    def _decode(self, codes: torch.Tensor) -> list[Samples]:
+        # (num_items, num_channels, num_samples)
+        return [wave.T for wave in self._codec.decode(codes, None).cpu().numpy()]
 
     def _sample(self, pieces: Sequence[Piece], prompts: Prompts) -> list[torch.Tensor]:
         states, mask = self._prompter({"input_ids": prompts.ids, "attention_mask": prompts.mask})

@@ -17,6 +17,9 @@ from pipeline.values.records import Modality
 from pipeline.values.units import Seconds
 
 PACKAGES = {"torch": "torch", "torchaudio": "torchaudio", "torchcodec": "torchcodec", "TTS": "coqui-tts"}
+XTTS_READERS = {"ja": ("cutlet", "coqui-tts[ja]"), "zh": ("pypinyin", "pypinyin")}
+"""The module that XTTS reads a language with, and what brings it."""
+
 PHONEMES = {"phonemizer": "phonemizer", "espeakng_loader": "espeakng-loader"}
 
 VITS_FACTOR = 0.003
@@ -71,6 +74,15 @@ class CoquiPlugin:
         if not absent:
             return None
         return f"not installed: {', '.join(absent)}; get them with: make models"
+
+    def missing_for(self, options: CoquiOptions, language: str) -> str | None:
+        """Name what XTTS reads this language with and is not installed, or None."""
+        if not _is_xtts(options) or language not in XTTS_READERS:
+            return None
+        module, package = XTTS_READERS[language]
+        if importlib.util.find_spec(module) is not None:
+            return None
+        return f"to read {language}, XTTS imports {module}, which is not installed: pip install '{package}'"
 
     def estimate(self, options: CoquiOptions, brief: Brief) -> Seconds:
         """Expected duration times the factor of the model's kind."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, field_validator
@@ -35,6 +37,13 @@ class CoquiOptions(SpeechOptions, WeightOptions):
     top_k: int | None = Field(default=None, ge=1, le=1024)
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     repetition_penalty: float | None = Field(default=None, ge=1.0, le=20.0)
+
+    def own_place(self) -> Path | None:
+        """Where coqui-tts keeps a model of its list; see ``locate_model``."""
+        if not self.model.startswith(LISTED):
+            return None
+        home = os.environ.get("TTS_HOME") or os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+        return Path(home).expanduser() / "tts" / self.model.replace("/", "--")
 
     @field_validator("model")
     @classmethod

@@ -12,9 +12,10 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from pipeline.adapters.music import MusicOptions, MusicRenderer, duration_of
+from pipeline.adapters.music import MusicOptions, MusicRenderer, duration_of, refuse_length
 from pipeline.adapters.weights import WeightOptions, allows_commercial_use
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
+from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
 from pipeline.values.units import Seconds
 
@@ -33,6 +34,9 @@ KINDS = (
 """What Meta published under facebook/musicgen-…; the weights of all are CC-BY-NC-4.0 by their model cards."""
 
 LICENCES: Mapping[str, Licence] = MappingProxyType({f"facebook/musicgen-{kind}": "CC-BY-NC-4.0" for kind in KINDS})
+
+TRAINED_WINDOW: Seconds = 30.0
+"""MusicGen was trained on crops of 30 s (Copet et al. 2023, section 3) and knows no position after them."""
 
 FRAMES_PER_SECOND = 50
 """Of the codec: 32,000 samples a second, 640 a frame."""
@@ -76,7 +80,8 @@ class MusicgenPlugin:
     which it goes another way; in bfloat16 that happens in most pieces. Processor and GPU give different pieces.
 
     The melody kinds are driven by the description alone, as no brief carries a melody. MusicGen makes 30 s at most in
-    one go; a longer brief fails as ``bad_duration``, since transformers has no sliding window.
+    one go, since transformers has no sliding window: a manifest that asks for longer is refused, and a longer brief
+    fails as ``bad_duration``.
     """
 
     name = "musicgen"
@@ -104,6 +109,10 @@ class MusicgenPlugin:
                 return f"the musicgen renderer needs the package {package}: pip install 'anyinstruct[models]'"
         return None
 
+    def refuse_section(self, options: MusicgenOptions, section: RendererChoice) -> Mapping[str, str]:
+        """Refuse pieces that are longer than the model's window."""
+        return refuse_length(section, self.name, TRAINED_WINDOW)
+
     def estimate(self, options: MusicgenOptions, brief: Brief) -> Seconds:
         """Computed for one A100 (bfloat16, batches of 16), not measured.
 
@@ -114,7 +123,7 @@ class MusicgenPlugin:
         """
         size = _size_of(options.model)
         wanted = duration_of(brief)
-        steps = min(wanted, 30.0) * FRAMES_PER_SECOND if wanted > 0 else 0.0
+        steps = min(wanted, TRAINED_WINDOW) * FRAMES_PER_SECOND if wanted > 0 else 0.0
         operations = 2 * 16 * size.width**2 * size.layers * (1 if options.guidance == 1.0 else 2)
         return steps * (0.4e-3 * size.layers / 16 + operations / 100e12)
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+
+from pipeline.adapters.music import Piece
+
+if TYPE_CHECKING:
+    from pipeline.adapters.audio import Samples
 
 PREFIX_MULTIPLE = 16
 """Where a model attends to the padding of its prompt, the prompt's length changes the music. Such prompts are padded
@@ -59,3 +64,32 @@ def group_codes(codes: Mapping[int, torch.Tensor]) -> Iterator[tuple[list[int], 
         for start in range(0, len(places), count):
             chosen = places[start : start + count]
             yield chosen, torch.stack([codes[place] for place in chosen])
+
+
+def make_in_groups(
+    pieces: Sequence[Piece],
+    prompts: Iterable[Prompts],
+    sample: Callable[[Sequence[Piece], Prompts], Sequence[torch.Tensor]],
+    decode: Callable[[torch.Tensor], Sequence[Samples]],
+) -> list[Samples]:
+    """Have every group of prompts sampled and every group of codes decoded.
+
+    Args:
+        sample: Returns (num_codebooks, num_frames) of codes a piece of the group.
+        decode: Takes (num_items, num_codebooks, num_frames), returns (num_frames, num_channels) of samples an item.
+
+    Returns:
+        Samples a piece, in the order of the pieces.
+    """
+    made: dict[int, Samples] = {}
+    codes: dict[int, torch.Tensor] = {}
+    for group in prompts:
+        codes.update(zip(group.places, sample([pieces[place] for place in group.places], group), strict=True))
+    for places, together in group_codes(codes):
+        made.update(zip(places, decode(together), strict=True))
+    return [made[place] for place in range(len(pieces))]
+
+
+def describe_pieces(pieces: Sequence[Piece]) -> str:
+    """Say what does not fit into memory where it does not."""
+    return f"{len(pieces)} pieces of music of up to {max(piece.duration for piece in pieces):g} s"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers.utils import logging as progress
 
+from pipeline.adapters.hushing import hush
 from pipeline.adapters.music import Piece
-from pipeline.adapters.renderers.musicgen.grouping import Prompts, group_codes, group_prompts
+from pipeline.adapters.renderers.musicgen import TRAINED_WINDOW
+from pipeline.adapters.renderers.musicgen.grouping import Prompts, describe_pieces, group_prompts, make_in_groups
 from pipeline.adapters.renderers.musicgen.sampling import Layout, Noise, Sampling, Step, generate_codes
 from pipeline.adapters.weights import (
     Weights,
@@ -45,9 +45,6 @@ CLASSES = {
     "musicgen_melody": "MusicgenMelodyForConditionalGeneration",
 }
 """Class by ``model_type``. The stereo kinds belong to the first, stereo melody to the second."""
-
-TRAINED_WINDOW: Seconds = 30.0
-"""MusicGen was trained on crops of 30 s (Copet et al. 2023, section 3) and knows no position after them."""
 
 
 class Condition(NamedTuple):
@@ -102,17 +99,10 @@ class MusicgenEngine:
         Raises:
             OutOfMemory: so many at once do not fit.
         """
-        made: dict[int, Samples] = {}
-        codes: dict[int, torch.Tensor] = {}
         texts = [piece.text for piece in pieces]
-        longest = max(piece.duration for piece in pieces)
-        with torch.inference_mode(), as_out_of_memory(f"{len(pieces)} pieces of music of up to {longest:g} s"):
-            for prompts in group_prompts(self._tokenizer, texts, self._is_melody, self._device):
-                sampled = self._sample([pieces[place] for place in prompts.places], self._condition_on(prompts))
-                codes.update(zip(prompts.places, sampled, strict=True))
-            for places, together in group_codes(codes):
-                made.update(zip(places, self._decode(together), strict=True))
-        return [made[place] for place in range(len(pieces))]
+        with torch.inference_mode(), as_out_of_memory(describe_pieces(pieces)):
+            prompts = group_prompts(self._tokenizer, texts, self._is_melody, self._device)
+            return make_in_groups(pieces, prompts, self._sample, self._decode)
 
     def _condition_on(self, prompts: Prompts) -> Condition:
         model, mask = self._model, prompts.mask
@@ -140,7 +130,8 @@ class MusicgenEngine:
         projection = getattr(self._model, "audio_enc_to_dec_proj", None)
         return chroma if projection is None else projection(chroma)
 
-    def _sample(self, pieces: Sequence[Piece], condition: Condition) -> list[torch.Tensor]:
+    def _sample(self, pieces: Sequence[Piece], prompts: Prompts) -> list[torch.Tensor]:
+        condition = self._condition_on(prompts)
         generators = [item_generator(self._device, piece.seed) for piece in pieces]
         noise = Noise(generators, len(self._layout.delays), self._decoder.config.vocab_size)
         num_frames = [math.ceil(round(piece.duration * self.sample_rate) / self._hop) for piece in pieces]
@@ -186,7 +177,7 @@ def _load(weights: Weights, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
             f"model {weights.name}: its config.json says model_type {kind!r}, must be one of {', '.join(CLASSES)}"
         )
     try:
-        with no_progress_bar():
+        with hush("transformers"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model, report = getattr(transformers, CLASSES[kind]).from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
@@ -204,15 +195,3 @@ def _load(weights: Weights, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
     model.eval().to(device)
     model.decoder.to(dtype)
     return tokenizer, model
-
-
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing one while it loads."""
-    was_shown = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_shown:
-            progress.enable_progress_bar()

@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pipeline.adapters.audio import AudioExtension
+from pipeline.adapters.music import refuse_length
+from pipeline.adapters.sound_options import Quality, check_quality
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
+from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
 from pipeline.values.units import Hertz, Seconds
 
@@ -24,15 +27,23 @@ class SoundfontOptions(RendererOptions):
     """What a manifest can set.
 
     Attributes:
-        sample_rate: Frames per second of the file; 32 kHz is what music tokenisers (EnCodec, MusicGen) work at.
+        sample_rate: Frames per second of the file; 32 kHz is what music tokenisers (EnCodec, MusicGen) work at. MP3 and
+            Opus take some rates only, see ``SoundFileOptions``, and make of 32 kHz 32 and 48.
+        quality: Of MP3 and Opus, as there.
         soundfont: Path of another General MIDI soundfont (.sf2); its licence then is the user's to know.
         max_duration: Seconds; a brief that asks for more fails.
     """
 
     sample_rate: Hertz = Field(default=32_000, ge=8_000, le=48_000)
-    format: Literal["flac", "wav"] = "flac"
+    format: AudioExtension = "flac"
+    quality: Quality = None
     soundfont: str | None = None
     max_duration: Seconds = Field(default=300.0, gt=0, le=1_200)
+
+    @model_validator(mode="after")
+    def _quality_is_of_lossy_files(self) -> SoundfontOptions:
+        check_quality(self.format, self.quality)
+        return self
 
 
 class SoundfontPlugin:
@@ -73,6 +84,10 @@ class SoundfontPlugin:
                 extra = " --no-deps" if package == "tinysoundfont" else ""
                 return f"the music renderer needs the package {package}: pip install{extra} {package}"
         return None
+
+    def refuse_section(self, options: SoundfontOptions, section: RendererChoice) -> Mapping[str, str]:
+        """Refuse pieces that are longer than the options allow."""
+        return refuse_length(section, self.name, options.max_duration)
 
     def estimate(self, options: SoundfontOptions, brief: Brief) -> Seconds:
         """Measured on one core of a two-core server: about 0.03 s per second of stereo at 32 kHz, and 0.05 s."""

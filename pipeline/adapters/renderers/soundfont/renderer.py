@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
+from pipeline.adapters.audio import encode_and_measure
 from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.renderers.soundfont.arranging import Score, arrange
 from pipeline.adapters.renderers.soundfont.casting import Cast, cast_players
@@ -89,15 +90,9 @@ class SoundfontRenderer:
         samples = mix_stems(list(zip(roles, played.stems, strict=True)), room, self._options.sample_rate)
         if not np.any(samples):
             return RenderFailure(code="silent", message=f"brief {brief.id}: the arrangement has no sounding note")
-        facts = AudioFacts(
-            duration=len(samples) / self._options.sample_rate,
-            sample_rate=self._options.sample_rate,
-            channels=2,
-            peak=float(np.abs(samples).max()),
-            rms=float(np.sqrt(np.mean(samples**2))),
-        )
+        data, facts = self._encode(samples)
         return Render(
-            data=self._encode(samples),
+            data=data,
             extension=self._options.format,
             facts=facts,
             notes=describe(played.reading, played.cast, played.score),
@@ -118,14 +113,21 @@ class SoundfontRenderer:
             )
         return None
 
-    def _encode(self, samples: FloatArray) -> bytes:
-        """Encode as 16-bit FLAC or WAV."""
-        buffer = io.BytesIO()
-        extension = self._options.format
-        soundfile.write(
-            buffer, samples, self._options.sample_rate, format=extension.upper(), subtype=SUBTYPES[extension]
+    def _encode(self, samples: FloatArray) -> tuple[bytes, AudioFacts]:
+        extension, rate = self._options.format, self._options.sample_rate
+        if extension not in SUBTYPES:
+            return encode_and_measure(samples.astype(np.float32), rate, extension, self._options.quality)
+        facts = AudioFacts(
+            duration=len(samples) / rate,
+            sample_rate=rate,
+            channels=2,
+            peak=float(np.abs(samples).max()),
+            rms=float(np.sqrt(np.mean(samples**2))),
         )
-        return buffer.getvalue()
+        # libsndfile rounds the samples itself here, as it did for every piece that was ever made so.
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, rate, format=extension.upper(), subtype=SUBTYPES[extension])
+        return buffer.getvalue(), facts
 
 
 def describe(reading: Reading, cast: Cast, score: Score) -> dict[str, Any]:
