@@ -31,7 +31,8 @@ class Language:
 
     Attributes:
         tag: BCP 47, the base alone.
-        name: What prompts call it.
+        name: What prompts call it, in English and in itself.
+        label: What names of fields call it, to tell a small model which language goes into them.
         letters: Its letters, as the inside of a regular expression's brackets.
         telling: Letters out of these without which no longer text is in this language; empty for none.
         shares_script: Its letters serve many languages, so that only an identifier can tell it.
@@ -43,6 +44,7 @@ class Language:
 
     tag: str
     name: str
+    label: str
     letters: str
     telling: str = ""
     shares_script: bool = False
@@ -59,6 +61,7 @@ LANGUAGES: Mapping[str, Language] = {
         Language(
             tag=ENGLISH,
             name="English",
+            label="english",
             letters=_LATIN,
             shares_script=True,
             banned=r"\b(videos?|charts?|diagrams?|spreadsheets?|as an ai|language model)\b",
@@ -67,7 +70,8 @@ LANGUAGES: Mapping[str, Language] = {
         ),
         Language(
             tag="ja",
-            name="Japanese",
+            name="Japanese (日本語)",
+            label="japanese",
             letters=_HAN + _KANA,
             telling=_KANA,
             is_spaced=False,
@@ -78,7 +82,8 @@ LANGUAGES: Mapping[str, Language] = {
         ),
         Language(
             tag="zh",
-            name="Mandarin Chinese, in simplified characters",
+            name="Mandarin Chinese in simplified characters (简体中文)",
+            label="chinese",
             letters=_HAN,
             is_spaced=False,
             length=0.5,

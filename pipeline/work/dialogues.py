@@ -24,9 +24,10 @@ from pipeline.work.answers import (
     field_names,
     parse_object,
     parse_turn,
+    telling_names,
+    telling_schema,
     texts_of,
     turn_name,
-    turn_schema,
 )
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
@@ -114,17 +115,18 @@ async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, sp
     edit = plan_edit(scenario.planned, book)
     turns: list[Turn] = []
     for index, layout in enumerate(layouts):
-        order = order_turn(book, index, layouts) + say_edit(book, index, layouts, edit)
+        names = telling_names(layout, manifest.language, manifest.language)
+        order = order_turn(book, index, layouts, names) + say_edit(book, index, layouts, edit)
         order += say_language(book, manifest.language, manifest.language)
         lead = f"{book.text('turn.scenario', num_turns=len(layouts), scenario=scenario.text)}\n" if index == 0 else ""
         messages.append(Message(role="user", content=lead + order))
-        answering = Answering(turn_schema(layout, language=manifest.language), "turn", max_tokens=260)
+        answering = Answering(telling_schema(layout, manifest.language), "turn", max_tokens=260)
         request = new_request(manifest, scenario.planned.id, f"turn-{index + 1:02d}", messages, answering)
         sources = {edit.part: edit.source} if edit and edit.turn == index else {}
         parse = _turn_parser(layout, sources, tuple(turns), known, manifest.language)
         turn = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend)
         turns.append(turn)
-        messages.append(Message(role="assistant", content=turn_json(turn, layout)))
+        messages.append(Message(role="assistant", content=turn_json(turn, names)))
     return turns
 
 
@@ -166,7 +168,7 @@ def build_whole(scenario: Scenario, manifest: Manifest, book: PromptBook) -> Cha
         question = _question(book, example.topic, example.scenario, layouts, choices) + shown_in
         answer = compact_json(
             {
-                turn_name(index, layout): say_choices(example.turns, index, _fields(turn, layout), choices)
+                turn_name(index, layout): say_choices(example.turns, index, _fields(turn, field_names(layout)), choices)
                 for index, (turn, layout) in enumerate(zip(example.turns, layouts, strict=True))
             }
         )
@@ -187,15 +189,16 @@ def opening(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Me
         layouts = layout_of(example)
         lead = book.text("turn.scenario", num_turns=len(layouts), scenario=example.scenario.strip())
         for index, (turn, layout) in enumerate(zip(example.turns, layouts, strict=True)):
-            question = order_turn(book, index, layouts) + shown_in
+            names = telling_names(layout, manifest.language, ENGLISH)
+            question = order_turn(book, index, layouts, names) + shown_in
             messages += [
                 Message(role="user", content=question if index else f"{lead}\n{question}"),
-                Message(role="assistant", content=turn_json(turn, layout)),
+                Message(role="assistant", content=turn_json(turn, names)),
             ]
     return messages
 
 
-def order_turn(book: PromptBook, index: int, layouts: Sequence[TurnLayout]) -> str:
+def order_turn(book: PromptBook, index: int, layouts: Sequence[TurnLayout], names: Sequence[str]) -> str:
     """Word the order for one turn. A user's turn is told what will answer it, so that it asks for that."""
     layout = layouts[index]
     answer = say_what_happens(layouts[index + 1]) if layout.role == "user" else ""
@@ -206,17 +209,17 @@ def order_turn(book: PromptBook, index: int, layouts: Sequence[TurnLayout]) -> s
         role=layout.role,
         does=say_what_happens(layout),
         answer=answer,
-        fields=field_names(layout),
+        fields=names,
     )
 
 
-def turn_json(turn: Turn, layout: TurnLayout) -> str:
-    """A turn in the form in which a model answers it."""
-    return compact_json(_fields(turn, layout))
+def turn_json(turn: Turn, names: Sequence[str]) -> str:
+    """A turn in the form in which a model answers it, under the names of its fields."""
+    return compact_json(_fields(turn, names))
 
 
-def _fields(turn: Turn, layout: TurnLayout) -> dict[str, str]:
-    return {name: part.text for name, part in zip(field_names(layout), turn.parts, strict=True)}
+def _fields(turn: Turn, names: Sequence[str]) -> dict[str, str]:
+    return {name: part.text for name, part in zip(names, turn.parts, strict=True)}
 
 
 def _question(
@@ -233,8 +236,11 @@ def _question(
 def _turn_parser(
     layout: TurnLayout, sources: Mapping[int, str], earlier: Sequence[Turn], known: Sequence[str], language: str
 ) -> Callable[[str], Turn]:
+    bare = dict(zip(telling_names(layout, language, language), field_names(layout), strict=True))
+
     def parse(text: str) -> Turn:
-        turn = with_sources(parse_turn(parse_object(text), layout, language=language), sources)
+        value = {bare.get(name, name): words for name, words in parse_object(text).items()}
+        turn = with_sources(parse_turn(value, layout, language=language), sources)
         check_turn(turn, earlier, known)
         return turn
 

@@ -1,8 +1,9 @@
 """Whether words that came back are in the language that was asked for.
 
 Scripts decide where they can: they need no model and hold for two words. Where many languages share a script,
-py3langid is asked as well; it was right on all of 410 English fields and 31 short sentences of nine other languages
-in Latin letters, and wrong on three of eleven short Japanese texts, those without kana.
+py3langid is asked as well; it was right on all of 410 English fields of the demonstrations, 387 by models of 135
+million and 1.5 billion parameters, and 31 short sentences of nine other languages in Latin letters. It was wrong on
+three of eleven short Japanese texts, those without kana.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.contracts.render import Voice
+from pipeline.values.voice_sets import base_language
 from pipeline.values.words import say_some
 from pipeline.work.casting import Casting
 
@@ -46,4 +47,4 @@ def _narrow(voice: Voice, language: str) -> Voice:
 
 
 def _spoken_tags(voice: Voice, language: str) -> tuple[str, ...]:
-    return tuple(tag for tag in voice.languages if tag.partition("-")[0] == language)
+    return tuple(tag for tag in voice.languages if base_language(tag) == language)

@@ -72,7 +72,8 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         yield describe_one
 
 
-@pytest.fixture(params=["musicgen", "audiocraft"])
+# Either kind of MusicGen is killed once: this one with its run, the other one alone.
+@pytest.fixture(params=["audiocraft"])
 def manifest(request: pytest.FixtureRequest, section: Callable[..., Any], endpoint: Endpoint, tmp_path: Path) -> Path:
     """Four dialogues in two shards, one of them in work at a time; each part by a neural renderer."""
     voices = {"user": [voice["name"] for voice in VOICES[1:]], "assistant": VOICES[0]["name"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pipeline.values.records import Modality, TurnLayout
@@ -12,6 +14,7 @@ from pipeline.work.answers import (
     four_grams,
     parse_turn,
     plain_text,
+    telling_schema,
     turn_schema,
     whole_sentences,
 )
@@ -58,6 +61,18 @@ def test_a_character_that_says_more_has_a_lower_limit() -> None:
     layout = TurnLayout(role="assistant", kinds=(TEXT,))
     with pytest.raises(InvalidAnswer, match="has 81 characters, at most 80"):
         parse_turn({"text": "好" * 81}, layout, language="zh")
+
+
+def test_a_small_model_is_held_to_english_in_descriptions_alone() -> None:
+    assert telling_schema(USER, "en") == turn_schema(USER)
+    schema = telling_schema(USER, "ja")
+    assert schema["required"] == list(schema["properties"]) == ["speech_in_japanese", "image_in_english"]
+    speech, image = schema["properties"].values()
+    assert speech == turn_schema(USER, language="ja")["properties"]["speech"]
+    assert image["maxLength"] == MAX_CHARACTERS[IMAGE]
+    assert re.search(image["pattern"], "a red kite, 3 birds [far away]")
+    for wrong in ("赤い凧", 'a "red" kite', "a \\ kite", "a" * (MAX_CHARACTERS[IMAGE] + 1)):
+        assert re.search(image["pattern"], wrong) is None
 
 
 def test_a_cut_sentence_is_dropped_at_full_width_marks() -> None:

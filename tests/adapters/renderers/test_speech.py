@@ -170,6 +170,19 @@ def test_kokoro_refuses_a_language_without_phonemes(name: str) -> None:
     assert "speaks ko" in outcome.message
 
 
+# Open JTalk's Python package asks Sudachi's for its dictionary by the former name.
+@pytest.mark.filterwarnings("ignore:Dictionary.create:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("voice", "text"), [("jf_alpha", "はい、お茶は3本です。"), ("zm_yunxi", "好的，一共3个，OK！")]
+)
+@pytest.mark.parametrize("name", [ENGINES[1]])
+def test_kokoro_speaks_japanese_and_mandarin(name: str, voice: str, text: str) -> None:
+    for module in kokoro.OWN_READERS[VOICES[voice].languages[0].partition("-")[0]]:
+        pytest.importorskip(module)
+    [outcome] = renderer(name).render([brief_for(name, text, voice=VOICES[voice])])
+    assert 1.0 < facts_of(outcome).duration < 5.0
+
+
 @pytest.mark.parametrize("name", [ENGINES[1]])
 def test_the_voices_file_lists_exactly_the_speakers_of_kokoro(name: str) -> None:
     speakers = {voice.speaker for voice in VOICES.values() if voice.renderer == name}
