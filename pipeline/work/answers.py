@@ -53,8 +53,9 @@ def language_of(kind: Modality, language: str) -> str:
 def telling_names(layout: TurnLayout, corpus_language: str, language: str) -> list[str]:
     """Name a turn's parts with the language of each, e.g. ``text_in_japanese``; without it in an English corpus.
 
-    Small models follow the name of a field that they are about to fill more than any rule: with these names a model of
-    1.5 billion parameters wrote five of six dialogues in Japanese, and without them none.
+    Small models follow the name of a field that they are about to fill more than any rule: within three tries a turn, a
+    model of 1.5 billion parameters wrote eleven of twelve dialogues in Japanese and Mandarin under these names and
+    :func:`telling_schema`; without them its Japanese dialogues stayed in English or had Japanese descriptions.
 
     Args:
         layout: The turn.
