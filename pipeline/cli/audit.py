@@ -17,11 +17,12 @@ from rich.table import Table
 
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.readings import FOLDER
 from pipeline.cli.fetching import fetch_models
 from pipeline.cli.plain import plain
 from pipeline.cli.run import INTERRUPTED
 from pipeline.contracts.watch import Drained
-from pipeline.execution.audits import FOLDER, AuditRun, AuditSetting, AuditWork, choose_audits, known_audits
+from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_audits, known_audits
 from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.values.errors import ManifestError
 from pipeline.work.audit_summary import Summary

@@ -68,6 +68,16 @@ Readings = Mapping[str, Reading]
 """By name of the measure. A measure of the audit that is left out counts as one that does not apply."""
 
 
+def as_rows(readings: Readings) -> list[Row]:
+    """Return readings as a row of a stage file has them."""
+    return [{"measure": name, **reading.model_dump()} for name, reading in readings.items()]
+
+
+def as_readings(row: Row) -> dict[str, Reading]:
+    """Return the readings of a row of a stage file."""
+    return {found["measure"]: Reading(value=found["value"], detail=found["detail"]) for found in row["readings"]}
+
+
 @dataclass(frozen=True)
 class AuditItem:
     """A record as audits see it.

@@ -15,19 +15,18 @@ from pydantic import ValidationError
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
+from pipeline.adapters.readings import FOLDER, OVER_ALL, TakenAudit, write_index
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import AuditOptions, AuditPlugin, Measure
+from pipeline.contracts.audit import AuditOptions, AuditPlugin, Measure, as_readings
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.driver import Silence
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
 from pipeline.work.audit_sampling import draw_sample
 from pipeline.work.audit_summary import Column, Summary
-from pipeline.work.auditing import AuditJob, as_readings, audit_shard, compare_all, find_stale
+from pipeline.work.auditing import AuditJob, audit_shard, compare_all, find_stale
 
 ENTRY_POINTS = "anyinstruct.audits"
-FOLDER = "audits"
-"""Beside the tables: a folder a shard, and one for what compares records over all shards."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,19 @@ class ChosenAudit:
     def fingerprint(self) -> str:
         """Hash over all that its readings depend on, the records apart."""
         return content_key(self.plugin.name, self.plugin.version, self.options.model_dump(mode="json"))
+
+    def as_taken(self, limits: Mapping[str, float]) -> TakenAudit:
+        """Return what the corpus's index says of it, with some limits in place of its own."""
+        measures = [m.model_copy(update={"limit": limits.get(m.name, m.limit)}) for m in self.measures]
+        return TakenAudit(
+            name=self.plugin.name,
+            version=self.plugin.version,
+            about=self.plugin.about,
+            compares=self.plugin.compares,
+            fingerprint=self.fingerprint,
+            options=self.options.model_dump(mode="json"),
+            measures=tuple(measures),
+        )
 
 
 def known_audits() -> dict[str, AuditPlugin]:
@@ -134,7 +146,7 @@ class AuditWork:
 
     def store(self, number: int | None) -> ShardFolder:
         """Return where a shard's readings lie, or for None those over the whole corpus."""
-        name = "corpus" if number is None else f"{number:05d}"
+        name = OVER_ALL if number is None else f"{number:05d}"
         return ShardFolder(self._root / FOLDER / name, self._lock)
 
     def jobs(self) -> list[AuditJob]:
@@ -190,6 +202,7 @@ class AuditRun:
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._setting = setting
+        self._lock = lock
         self._look = AuditWork(setting, lock.epoch, Silence())
         self._chosen = choose_audits(setting.names, setting.options)
         self._open_pool = open_pool
@@ -215,6 +228,8 @@ class AuditRun:
         finally:
             if self._pool is not None:
                 await self._pool.close()
+        taken = [chosen.as_taken(self._setting.limits) for chosen in self._chosen]
+        write_index(self._setting.root, taken, self._lock)
         return self.sum_up(sample)
 
     async def drain(self) -> None:

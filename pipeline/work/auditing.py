@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from pipeline.contracts.audit import AuditItem, Auditor, Comparer, Reading, Readings, Sketch, Subject
+from pipeline.contracts.audit import AuditItem, Auditor, Comparer, Sketch, Subject, as_rows
 from pipeline.contracts.storage import Journal, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.work.orders import Order, base_row, order_key
@@ -183,16 +183,6 @@ def _measure_some(one: _Due, items: Sequence[AuditItem]) -> None:
         return
     for item, readings in zip(items, auditor.measure(items), strict=True):
         _keep(one, item.id, {"readings": as_rows(readings)})
-
-
-def as_rows(readings: Readings) -> list[Row]:
-    """Return readings as a row of a stage file has them."""
-    return [{"measure": name, **reading.model_dump()} for name, reading in readings.items()]
-
-
-def as_readings(row: Row) -> dict[str, Reading]:
-    """Return the readings of a row of a stage file."""
-    return {found["measure"]: Reading(value=found["value"], detail=found["detail"]) for found in row["readings"]}
 
 
 def _keep(one: _Due, name: str, row: Row, sketch: bytes | None = None) -> None:

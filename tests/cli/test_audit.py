@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.readings import FOLDER, INDEX, CorpusReadings
 from pipeline.cli import audit as command
 from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
-from pipeline.execution.audits import FOLDER, AuditRun, AuditSetting, AuditWork, choose_audits
+from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_audits
 from pipeline.execution.cluster import PoolShape
 from pipeline.execution.driver import Silence
-from pipeline.values.errors import ManifestError
+from pipeline.values.errors import CorpusError, ManifestError
 from tests.support.corpora import TinyCorpus
 
 
@@ -63,6 +64,25 @@ def test_a_sampled_audit_looks_at_few_and_says_how_sure_it_is(tiny: TinyCorpus) 
     contrast = found["image.contrast"]
     assert 0 < contrast.num_records < tiny.ledger.tables["images"]
     assert contrast.pass_low < contrast.pass_share <= contrast.pass_high
+
+
+def test_what_was_read_stays_beside_the_corpus_with_the_limits_that_held(tiny: TinyCorpus) -> None:
+    assert CorpusReadings(tiny.root).audits == ()
+    run_here(AuditSetting(tiny.root, ("picture-basics",), limits={"image.contrast": 2.0}))
+    readings = CorpusReadings(tiny.root)
+    (audit,) = readings.audits
+    limits = {measure.name: measure.limit for measure in audit.measures}
+    assert (audit.name, limits["image.contrast"], limits["image.size_error"]) == ("picture-basics", 2.0, 0.0)
+    found = list(readings.findings())
+    assert {finding.measure.name for finding in found} == {"image.contrast"}
+    assert len(found) == tiny.ledger.tables["images"] == len(list(readings.rows(audit)))
+
+
+def test_a_damaged_index_of_readings_is_named(tiny: TinyCorpus) -> None:
+    run_here(AuditSetting(tiny.root, ("picture-basics",)))
+    (tiny.root / FOLDER / INDEX).write_text('[{"name": 3}]')
+    with pytest.raises(CorpusError, match="is damaged"):
+        CorpusReadings(tiny.root).audits  # noqa: B018  read at its first use
 
 
 def test_the_command_prints_what_came_out(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import AuditItem, Reading, Readings, Sketch, Subject
+from pipeline.contracts.audit import AuditItem, Reading, Readings, Sketch, Subject, as_readings
 from pipeline.contracts.storage import Row
 from pipeline.contracts.watch import Drained
 from pipeline.execution.driver import Silence
-from pipeline.work.auditing import AuditJob, as_readings, audit_shard, compare_all, find_stale
+from pipeline.work.auditing import AuditJob, audit_shard, compare_all, find_stale
 
 Records = dict[str, tuple[str, str]]
 
