@@ -13,12 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.reading import rows_where
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
+from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
 
@@ -99,8 +104,34 @@ class CorpusReadings:
         for folder in self._folders(audit):
             for row in ShardFolder(folder).rows(audit.name):
                 if json.loads(row["inputs"])["audit"] == audit.fingerprint:
-                    problem = row["message"] if row["status"] == "failed" else ""
-                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+                    yield _as_record(row)
+
+    def tables(self, audit: TakenAudit) -> Iterator[pa.Table]:
+        """Yield the same rows as Arrow tables, one a file, for whoever looks at the readings of a whole large corpus.
+
+        Columns are ``dialogue_id``, ``status`` and ``readings``.
+
+        Raises:
+            CorpusError: a file is damaged.
+        """
+        # The text is canonical JSON, so that a fingerprint can stand in it in one way only.
+        mark = json.dumps({"audit": audit.fingerprint})[1:-1]
+        for folder in self._folders(audit):
+            path = _stage_file(folder, audit.name)
+            if path is None:
+                continue
+            try:
+                columns = ["dialogue_id", "status", "readings", "inputs"]
+                table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+            except (OSError, pa.ArrowException) as exc:
+                raise CorpusError(f"{path}: is damaged ({exc}); run `anyinstruct audit` on the corpus again") from exc
+            yield table.filter(pc.match_substring(table["inputs"], mark)).drop_columns("inputs")
+
+    def of_dialogue(self, audit: TakenAudit, shard: int, dialogue: str) -> list[RecordReadings]:
+        """Return one audit's rows about a dialogue and its assets, reading little besides."""
+        path = _stage_file(self._folder / (OVER_ALL if audit.compares else f"{shard:05d}"), audit.name)
+        rows = [] if path is None else rows_where(path, "dialogue_id", {dialogue})
+        return [_as_record(row) for row in rows if json.loads(row["inputs"])["audit"] == audit.fingerprint]
 
     def findings(self) -> Iterator[Finding]:
         """Yield whatever falls short of its limit, audit by audit."""
@@ -119,6 +150,16 @@ def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None
     known = {audit.name: audit for audit in (*CorpusReadings(root).audits, *taken)}
     entries = [known[name].model_dump(mode="json") for name in sorted(known)]
     write_json(root / FOLDER / INDEX, entries, lock.check if lock is not None else lambda: None)
+
+
+def _as_record(row: Row) -> RecordReadings:
+    problem = row["message"] if row["status"] == "failed" else ""
+    return RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+
+
+def _stage_file(folder: Path, stage: str) -> Path | None:
+    receipt = ShardFolder(folder).receipt(stage)
+    return None if receipt is None else folder / receipt.file
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:

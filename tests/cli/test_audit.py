@@ -10,38 +10,17 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER, INDEX, CorpusReadings
 from pipeline.cli import audit as command
 from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
-from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_audits
+from pipeline.execution.audits import AuditRun, AuditSetting, choose_audits
 from pipeline.execution.cluster import PoolShape
-from pipeline.execution.driver import Silence
 from pipeline.values.errors import CorpusError, ManifestError
+from tests.support.auditing import WorkersHere
 from tests.support.corpora import TinyCorpus
-
-
-class Here:
-    """Workers of this process, instead of Ray's."""
-
-    def __init__(self, setting: AuditSetting, epoch: int) -> None:
-        self._work = AuditWork(setting, epoch, Silence())
-        self.calls: list[tuple[str, Any]] = []
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        self.calls.append((method, arguments[0]))
-        return getattr(self._work, method)(*arguments)
-
-    async def collect(self) -> list[dict[str, Any]]:
-        return []
-
-    async def drain(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
 
 
 def run_here(setting: AuditSetting) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
     """Audit in this process; summaries by measure, and what the workers were called for."""
     lock = CorpusLock.acquire(setting.root / FOLDER)
-    workers = Here(setting, lock.epoch)
+    workers = WorkersHere(setting, lock.epoch)
     try:
         summaries = asyncio.run(AuditRun(setting, lock, lambda: workers).execute())
     finally:
@@ -89,7 +68,7 @@ def test_the_command_prints_what_came_out(
     tiny: TinyCorpus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting = AuditSetting(tiny.root, ("picture-basics",), limits={"image.contrast": 2.0})
-    monkeypatch.setattr(command, "Pool", lambda build, shape: Here(setting, 1))
+    monkeypatch.setattr(command, "Pool", lambda build, shape: WorkersHere(setting, 1))
     assert audit_corpus(setting, PoolShape(), as_json=False) == 0
     out = capsys.readouterr().out
     assert "image.contrast" in out

@@ -1,0 +1,105 @@
+"""How far reviewers agree beyond chance: Cohen's kappa for two, Fleiss' for more, each with its interval."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from pipeline.work.audit_summary import wilson
+
+Judged = Mapping[str, str]
+"""One reviewer's categories by record."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far some reviewers agree.
+
+    Attributes:
+        num_records: Those that two of them or more have judged.
+        share: Of equal judgements among pairs of judgements of one record.
+        kappa: 1 for agreement throughout, 0 for what chance would bring; None where no record is shared, or where all
+            judgements are the same, so that chance would bring full agreement, too.
+        low, high: 95 % interval of kappa; None where kappa is.
+    """
+
+    reviewers: tuple[str, ...]
+    num_records: int
+    share: float | None = None
+    kappa: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def compare_reviewers(judged: Mapping[str, Judged]) -> list[Agreement]:
+    """Return the agreement of every two reviewers, and where there are more, of all together as the last."""
+    names = sorted(judged)
+    pairs = [cohen_kappa((one, two), judged[one], judged[two]) for one, two in combinations(names, 2)]
+    return [*pairs, fleiss_kappa(judged)] if len(names) > 2 else pairs
+
+
+def cohen_kappa(reviewers: tuple[str, str], one: Judged, two: Judged) -> Agreement:
+    """Cohen's kappa (1960) over the records that both have judged.
+
+    Its variance is that of Fleiss, Cohen and Everitt (1969), written as the variance of a record's influence.
+    """
+    both = [(one[name], two[name]) for name in sorted(one.keys() & two.keys())]
+    first, second = (_shares([pair[side] for pair in both]) for side in (0, 1))
+    agreed = [float(a == b) for a, b in both]
+    by_chance = [(second[a] + first[b]) / 2 for a, b in both]
+    return _sum_up(reviewers, agreed, by_chance)
+
+
+def fleiss_kappa(judged: Mapping[str, Judged]) -> Agreement:
+    """Fleiss' kappa (1971) over the records that two or more have judged; not every reviewer has to have seen each.
+
+    With a varying number of judgements each record weighs the same, and the variance is that of the record's
+    influence (Gwet 2021).
+    """
+    gathered: dict[str, Counter[str]] = {}
+    for verdicts in judged.values():
+        for record, category in verdicts.items():
+            gathered.setdefault(record, Counter())[category] += 1
+    counts = [gathered[record] for record in sorted(gathered) if gathered[record].total() > 1]
+    shares = [{category: n / count.total() for category, n in count.items()} for count in counts]
+    overall: dict[str, float] = defaultdict(float)
+    for share in shares:
+        for category, value in share.items():
+            overall[category] += value / len(shares)
+    agreed = [sum(n * (n - 1) for n in count.values()) / (count.total() * (count.total() - 1)) for count in counts]
+    by_chance = [sum(value * overall[category] for category, value in share.items()) for share in shares]
+    return _sum_up(tuple(sorted(judged)), agreed, by_chance)
+
+
+def _shares(categories: Sequence[str]) -> defaultdict[str, float]:
+    counts = Counter(categories)
+    # A category that only the other one uses has the share 0 here.
+    return defaultdict(float, {category: n / len(categories) for category, n in counts.items()})
+
+
+def _sum_up(reviewers: tuple[str, ...], agreed: Sequence[float], by_chance: Sequence[float]) -> Agreement:
+    """Return kappa with an interval.
+
+    Args:
+        agreed: Of each record, the share of its pairs of judgements that are equal.
+        by_chance: Of each record, the share that would be by chance, given how often each category is used.
+    """
+    number = len(agreed)
+    if not number:
+        return Agreement(reviewers, 0)
+    share, chance = sum(agreed) / number, sum(by_chance) / number
+    if chance >= 1.0:
+        return Agreement(reviewers, number, share)
+    beyond = 1.0 - chance
+    influence = [(a * beyond - 2.0 * c * (1.0 - share)) / beyond**2 for a, c in zip(agreed, by_chance, strict=True)]
+    mean = sum(influence) / number
+    variance = sum((value - mean) ** 2 for value in influence) / number**2
+    # Wilson's interval of the share at as many draws as the variance says that the records are worth: unlike kappa
+    # plus and minus two errors, it neither leaves [-1, 1] nor shrinks to nothing where a few records all agree.
+    effective = float(number)
+    if 0.0 < share < 1.0 and variance > 0.0:
+        effective = share * (1.0 - share) / (variance * beyond**2)
+    low, high = ((bound - chance) / beyond for bound in wilson(share, effective))
+    return Agreement(reviewers, number, share, (share - chance) / beyond, low, high)
