@@ -13,6 +13,7 @@ from pipeline.adapters.reading import rows_where
 from pipeline.adapters.readings import CorpusReadings, RecordReadings
 from pipeline.contracts.audit import SUBJECTS, Measure, Subject
 from pipeline.contracts.storage import Row
+from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key
 from pipeline.values.pictures import name_picture
 
@@ -52,11 +53,16 @@ class DialogueReader:
         assets = [asset for about in _MEDIA for asset in _read_assets(shard, about, dialogue)]
         readings = self._read_readings(shard, dialogue)
         turns = row["turns"] or []
+        try:
+            laid = _lay_out(turns, assets, readings)
+        except (KeyError, TypeError, ValueError) as exc:
+            path = shard.files["dialogue"]
+            raise CorpusError(f"{path}: dialogue {dialogue}: its turns have no role and parts ({exc!r})") from exc
         hashes = sorted((str(asset["id"]), str(asset.get("sha256"))) for asset in assets)
         return {
             "id": dialogue,
             **{name: row.get(name) for name in _HEADER},
-            "turns": _lay_out(turns, assets, readings),
+            "turns": laid,
             "readings": readings.get(dialogue, []),
             "seen": content_key(row.get("scenario"), turns, hashes),
         }
