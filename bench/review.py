@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def measure(root: Path) -> None:
     """Open the corpus and go through some of it, as a reviewer does."""
     process = psutil.Process()
     before = process.memory_info().rss
-    desk, seconds = _time(lambda: ReviewDesk(root, "bench"))
+    desk, seconds = _time(partial(ReviewDesk, root, "bench"))
     print(f"open {len(desk):,} dialogues: {seconds:.1f} s, {(process.memory_info().rss - before) / 2**20:.0f} MiB")
     for query in (
         Query(),
@@ -64,17 +65,17 @@ def measure(root: Path) -> None:
         Query(findings=True),
         Query(state="unreviewed"),
     ):
-        ids, seconds = _time(lambda query=query: desk.choose(query))
+        ids, seconds = _time(partial(desk.choose, query))
         print(f"choose {query.model_dump(exclude_defaults=True)}: {len(ids):,} in {seconds * 1000:.0f} ms")
     ids = desk.choose(Query())[:SHOWN]
-    read = sorted(_time(lambda name=name: desk.read(name))[1] for name in ids)
+    read = sorted(_time(partial(desk.read, name))[1] for name in ids)
     print(f"show a dialogue: median {read[SHOWN // 2] * 1000:.0f} ms, slowest {read[-1] * 1000:.0f} ms")
     assets = [
         (p["asset"]["about"], name, p["asset"]["id"]) for name in ids for p in _parts(desk.read(name)) if p["asset"]
     ]
-    media = sorted(_time(lambda asset=asset: desk.media(*asset))[1] for asset in assets)
+    media = sorted(_time(partial(desk.media, *asset))[1] for asset in assets)
     print(f"serve a medium: median {media[len(media) // 2] * 1000:.0f} ms, slowest {media[-1] * 1000:.0f} ms")
-    judged = sorted(_time(lambda name=name: desk.judge(Verdict(dialogue_id=name, decision=None)))[1] for name in ids)
+    judged = sorted(_time(partial(desk.judge, Verdict(dialogue_id=name, decision=None)))[1] for name in ids)
     print(f"keep a verdict: median {judged[SHOWN // 2] * 1000:.1f} ms, slowest {judged[-1] * 1000:.1f} ms")
     print(f"memory at the end: {process.memory_info().rss / 2**20:.0f} MiB, {before / 2**20:.0f} of them before")
 
@@ -108,12 +109,12 @@ def _dialogue(name: str) -> Row:
             asset = f"{name}-{turn:02d}-{len(turns[turn]['parts']):02d}-a0"
             text = "A harbour at night, with a ferry that leaves and three lamps on the quay."
             turns[turn]["parts"].append({"kind": about, "text": text, "asset": asset})
-    about = {
+    labels = {
         "topic": "harbours",
         "meta_topic": f"meta-topic {random.randrange(100)}",
         "cell": f"cell {random.randrange(8)}",
     }
-    return {"id": name, **about, "scenario": "Two people wait for a ferry.", "num_rounds": 2, "turns": turns}
+    return {"id": name, **labels, "scenario": "Two people wait for a ferry.", "num_rounds": 2, "turns": turns}
 
 
 def _assets(dialogue: Row, about: Subject) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import signal
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.verdicts import VerdictBook
-from pipeline.cli import review
 from pipeline.cli.review import print_agreement, serve_review
 from pipeline.contracts.review import Decision, Verdict
 from pipeline.values.errors import AnyInstructError, CorpusError
@@ -64,10 +64,10 @@ def test_without_a_name_the_login_judges(tiny: TinyCorpus, monkeypatch: pytest.M
     def nobody() -> str:
         raise KeyError("uid")
 
-    monkeypatch.setattr(review.getpass, "getuser", nobody)
+    monkeypatch.setattr(getpass, "getuser", nobody)
     with pytest.raises(AnyInstructError, match="--reviewer NAME"):
         serve_review(tiny.root, None, "127.0.0.1", 0)
-    monkeypatch.setattr(review.getpass, "getuser", lambda: "Dom Ain\\user")
+    monkeypatch.setattr(getpass, "getuser", lambda: "Dom Ain\\user")
     with pytest.raises(AnyInstructError, match="reviewer's name"):
         serve_review(tiny.root, None, "127.0.0.1", 0)
 

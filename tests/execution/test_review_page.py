@@ -20,7 +20,7 @@ HOSTILE = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> \u202e & {{7*7}}"
 )
 
-PLAYING = "() => [...document.querySelectorAll('audio')].findIndex(player => !player.paused)"
+PLAYING = "[...document.querySelectorAll('audio')].findIndex(player => !player.paused)"
 
 
 def spoil(rows: list[Row]) -> list[Row]:
@@ -113,7 +113,7 @@ def test_judging_by_keyboard_alone(tiny: TinyCorpus, page: Any) -> None:
 
 def test_what_is_shown_and_said_survives_a_reload(page: Any) -> None:
     press(page, "j")
-    page.wait_for_function("document.querySelector('#position').textContent.startsWith('2 of')")
+    page.wait_for_function("() => document.querySelector('#position').textContent.startsWith('2 of')")
     second = shown(page)
     press(page, "3", "r")
     page.wait_for_function("second => !location.hash.includes(second)", arg=second)
@@ -136,19 +136,19 @@ def test_space_plays_from_player_to_player(page: Any) -> None:
         press(page, "j")
         page.wait_for_function("before => !location.hash.includes(before)", arg=before)
         shown(page)
-    page.wait_for_function("[...document.querySelectorAll('audio')].every(player => player.duration > 0)")
-    # Slowed down, so that it still plays when it is looked at.
-    page.evaluate("document.querySelectorAll('audio').forEach(player => { player.playbackRate = 0.1 })")
+    page.wait_for_function("() => [...document.querySelectorAll('audio')].every(player => player.duration > 0)")
+    # Over and over, so that it still plays when it is looked at.
+    page.evaluate("document.querySelectorAll('audio').forEach(player => { player.loop = true })")
     press(page, " ")
-    page.wait_for_function(f"({PLAYING})() === 0")
+    page.wait_for_function(f"() => {PLAYING} === 0")
     press(page, " ")
-    page.wait_for_function(f"({PLAYING})() === -1")
+    page.wait_for_function(f"() => {PLAYING} === -1")
     press(page, " ")
-    page.wait_for_function(f"({PLAYING})() === 0")
-    page.evaluate("document.querySelector('audio').playbackRate = 16")
-    page.wait_for_function(f"({PLAYING})() === 1")
+    page.wait_for_function(f"() => {PLAYING} === 0")
+    page.evaluate("document.querySelector('audio').loop = false")
+    page.wait_for_function(f"() => {PLAYING} === 1")
     press(page, "k")
-    page.wait_for_function(f"({PLAYING})() === -1")
+    page.wait_for_function(f"() => {PLAYING} === -1")
 
 
 def test_filters_choose_and_stay(tiny: TinyCorpus, page: Any) -> None:
@@ -163,7 +163,7 @@ def test_filters_choose_and_stay(tiny: TinyCorpus, page: Any) -> None:
     assert page.input_value("select[name=cell]") == "sing"
     page.click("#filters summary")
     page.click("button[type=reset]")
-    page.wait_for_function("document.querySelector('#filters-text').textContent === ''")
+    page.wait_for_function("() => document.querySelector('#filters-text').textContent === ''")
     page.select_option("select[name=order]", "worst image.contrast")
     count_fitting(page, len(pictured))
     page.check("input[name=findings]")
@@ -187,7 +187,7 @@ def test_an_unreviewed_queue_is_gone_through_to_its_end(tiny: TinyCorpus, page: 
         if number + 1 < total:
             page.wait_for_function("before => !location.hash.includes(before)", arg=before)
             shown(page)
-    page.wait_for_function("document.querySelector('#status').textContent.includes('This was the last one')")
+    page.wait_for_function("() => document.querySelector('#status').textContent.includes('This was the last one')")
     open_filters(page)
     page.select_option("select[name=state]", "unreviewed")
     count_fitting(page, 0)
@@ -202,7 +202,7 @@ def test_two_reviewers_are_blind_until_both_have_judged(tiny: TinyCorpus, page: 
     assert "ben 1" in page.text_content("#progress-text")
     assert page.text_content("#given") == ""
     press(page, "a")
-    page.wait_for_function("document.querySelector('#status').textContent.includes('ben rejected it')")
+    page.wait_for_function("() => document.querySelector('#status').textContent.includes('ben rejected it')")
     shown(page)
     press(page, "k")
     assert shown(page) == name
@@ -239,7 +239,7 @@ def test_markup_and_script_of_a_language_model_stay_text(tiny: TinyCorpus, tab: 
             assert tab.page.locator("#dialogue script, #dialogue [onerror], #dialogue img[src=x]").count() == 0
             assert all(alt == HOSTILE for alt in tab.page.eval_on_selector_all("img", "all => all.map(one => one.alt)"))
             press(tab.page, "j")
-        assert f"{HOSTILE} (" in tab.page.text_content("select[name=meta_topic]")
+        assert f"{HOSTILE} (" in (tab.page.text_content("select[name=meta_topic]") or "")
         assert tab.page.title() == "Review: tiny"
     assert tab.outside == []
     assert [text for text in tab.complaints if "script" in text.lower()] == []

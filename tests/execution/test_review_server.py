@@ -95,14 +95,14 @@ def test_a_tunnel_may_have_another_port(anna: Visitor) -> None:
     assert anna.get("/api/corpus", Host="localhost:9000", Cookie=cookie).status == 200
     (name, *_) = ids(anna)
     verdict = {"dialogue_id": name, "decision": "accept"}
-    sent = {"Host": "localhost:9000", "Cookie": cookie}
+    sent: dict[str, Any] = {"Host": "localhost:9000", "Cookie": cookie}
     assert anna.judge(verdict, **sent, Origin="http://localhost:9000").status == 200
     assert anna.judge(verdict, **sent, Origin=f"http://localhost:{anna.port}").status == 403
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_pages_of_other_origins_are_told_nothing(anna: Visitor, site: str) -> None:
-    sent = {"Sec-Fetch-Site": site}
+    sent: dict[str, Any] = {"Sec-Fetch-Site": site}
     assert anna.get("/api/corpus", **sent).status == 403
     assert anna.get("/media", some_sound(anna), **sent).status == 403
     # A link on another page may lead here; it cannot read what comes.

@@ -56,7 +56,7 @@ class Visitor:
 
     def judge(self, verdict: Any, **headers: str | None) -> Answer:
         body = verdict if isinstance(verdict, bytes) else json.dumps(verdict).encode()
-        usual = {
+        usual: dict[str, Any] = {
             "Content-Type": "application/json",
             "Origin": f"http://{self.host}",
             "Sec-Fetch-Site": "same-origin",

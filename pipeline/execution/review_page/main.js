@@ -10,8 +10,13 @@ import { build, showDialogue, showGiven } from "./view.js";
 
 const QUERY = ["order", "measure", "state", "meta_topic", "cell", "voice", "findings", "id"];
 
-/** @type {{reasonTexts: Map<string, string>, ids: string[], at: number, shown: Dialogue|null, drafts: Map<string, Draft>}} */
-const state = { reasonTexts: new Map(), ids: [], at: 0, shown: null, drafts: new Map() };
+/**
+ * @type {{
+ *   reasonTexts: Map<string, string>, ids: string[], asked: number, at: number, shown: Dialogue|null,
+ *   drafts: Map<string, Draft>
+ * }}
+ */
+const state = { reasonTexts: new Map(), ids: [], asked: 0, at: 0, shown: null, drafts: new Map() };
 
 /** @type {{id: string, answer: Promise<Dialogue>}|null} */
 let ahead = null;
@@ -82,7 +87,10 @@ function readQuery() {
 async function choose() {
   const query = readQuery();
   const wanted = state.shown?.id ?? decodeURIComponent(location.hash.slice(1));
+  const asked = (state.asked += 1);
   const { ids } = await ask("/api/selection", query);
+  // The filters may have changed again meanwhile.
+  if (asked !== state.asked) return;
   state.ids = ids;
   find("filters-text").textContent = query.size ? `${ids.length} dialogues fit` : "";
   history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);

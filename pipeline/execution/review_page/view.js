@@ -85,18 +85,20 @@ function showPart(dialogue, part, index) {
 /** @param {Dialogue} dialogue @param {Part} part @param {string} name */
 function showMedium(dialogue, part, name) {
   if (!part.asset) return build("p", { class: "missing" }, `The ${name} is not in the corpus.`);
-  const address = mediaAddress(dialogue.id, part.asset);
+  const src = mediaAddress(dialogue.id, part.asset);
   const made =
     part.asset.about === "image"
-      ? build("img", { src: address, alt: String(part.text ?? ""), ...pictureSize(part.asset) })
-      : build("audio", { src: address, controls: "", preload: "metadata", "aria-label": name });
+      ? build("img", { src, alt: String(part.text ?? ""), ...pictureSize(part.asset) })
+      : build("audio", { src, controls: "", preload: "metadata", "aria-label": name });
   made.addEventListener("error", () => {
     made.replaceWith(build("p", { class: "missing" }, `The ${name} cannot be shown here.`));
   });
   return made;
 }
 
-/** Reserves the place, so that nothing jumps when the picture comes. @param {Asset} asset */
+/** Reserves the place, so that nothing jumps when the picture comes.
+ * @param {Asset} asset
+ * @returns {Record<string, string>} */
 function pictureSize(asset) {
   return asset.width && asset.height ? { width: String(asset.width), height: String(asset.height) } : {};
 }
