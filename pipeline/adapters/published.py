@@ -92,6 +92,23 @@ class PublishedShard:
         except (OSError, pa.ArrowException) as exc:
             raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
 
+    def table(self, subject: Subject, columns: Sequence[str]) -> pa.Table | None:
+        """Return a few columns of all rows at once, for whoever needs no media; None where there is no such row.
+
+        Columns that the file lacks are left out.
+
+        Raises:
+            CorpusError: the file is missing or damaged.
+        """
+        path = self.files.get(subject)
+        if path is None:
+            return None
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                return file.read([name for name in columns if name in file.schema_arrow.names], use_threads=False)
+        except (OSError, pa.ArrowException) as exc:
+            raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
+
     def columns_of(self, subject: Subject, *names: str) -> list[str]:
         """Return those of some columns that the subject's table has."""
         path = self.files.get(subject)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,83 +23,79 @@ def gather_columns(corpus: PublishedCorpus, readings: CorpusReadings) -> ReviewC
     Raises:
         CorpusError: a table or a file of readings cannot be read.
     """
-    ids: list[str] = []
-    shards, meta_topics, cells = array("i"), _LabelColumn(), _LabelColumn()
-    for place, shard in enumerate(corpus.shards):
-        for row in shard.rows("dialogue", shard.columns_of("dialogue", "id", "meta_topic", "cell")):
-            ids.append(row["id"])
-            shards.append(place)
-            meta_topics.add(row.get("meta_topic"))
-            cells.add(row.get("cell"))
+    tables = [shard.table("dialogue", ("id", "meta_topic", "cell")) for shard in corpus.shards]
+    found = [(place, table) for place, table in enumerate(tables) if table is not None]
+    ids = tuple(name for _, table in found for name in table["id"].to_pylist())
     columns = ReviewColumns(
-        ids=tuple(ids),
-        shard=_as_places(shards),
-        meta_topic=meta_topics.close(),
-        cell=cells.close(),
+        ids=ids,
+        shard=np.concatenate([np.full(len(table), place, np.int32) for place, table in found]),
+        meta_topic=_label([table for _, table in found], "meta_topic"),
+        cell=_label([table for _, table in found], "cell"),
         voices={},
         num_findings=np.zeros(len(ids), np.int32),
     )
     return _with_readings(replace(columns, voices=_gather_voices(corpus, columns)), readings)
 
 
-class _LabelColumn:
-    def __init__(self) -> None:
-        self._names: dict[str, int] = {}
-        self._codes = array("i")
-
-    def add(self, value: object) -> None:
-        self._codes.append(self._names.setdefault("" if value is None else str(value), len(self._names)))
-
-    def close(self) -> Labels:
-        return Labels(tuple(self._names), _as_places(self._codes))
-
-
-def _as_places(values: array[int]) -> npt.NDArray[np.int32]:
-    return np.frombuffer(values, np.int32) if values else np.zeros(0, np.int32)
+def _label(tables: Sequence[pa.Table], name: str) -> Labels:
+    """Return a column of all tables as labels; rows without it have an empty one."""
+    texts = [
+        table[name].cast(pa.string()).fill_null("") if name in table.column_names else pa.array([""] * len(table))
+        for table in tables
+    ]
+    chunks = [chunk for text in texts for chunk in (text.chunks if isinstance(text, pa.ChunkedArray) else [text])]
+    encoded = pc.dictionary_encode(pa.chunked_array(chunks, pa.string())).combine_chunks()
+    return Labels(tuple(encoded.dictionary.to_pylist()), encoded.indices.to_numpy().astype(np.int32))
 
 
 def _gather_voices(corpus: PublishedCorpus, columns: ReviewColumns) -> dict[str, npt.NDArray[np.int32]]:
     voices: dict[str, dict[int, None]] = {}
     for shard in corpus.shards:
-        names = shard.columns_of("speech", "dialogue_id", "voice")
-        for row in shard.rows("speech", names) if len(names) > 1 else ():
-            place = columns.places.get(row["dialogue_id"])
-            if place is not None and row["voice"]:
-                voices.setdefault(row["voice"], {})[place] = None
+        table = shard.table("speech", ("dialogue_id", "voice"))
+        if table is None or "voice" not in table.column_names:
+            continue
+        places = _find_places(table, columns).tolist()
+        for place, voice in zip(places, table["voice"].to_pylist(), strict=True):
+            if place >= 0 and voice:
+                voices.setdefault(str(voice), {})[place] = None
     return {voice: np.fromiter(voices[voice], np.int32, len(voices[voice])) for voice in sorted(voices)}
+
+
+def _find_places(table: pa.Table, columns: ReviewColumns) -> npt.NDArray[np.int32]:
+    """Return the place of each row's dialogue; -1 where the corpus has none."""
+    names = table["dialogue_id"].to_pylist()
+    return np.fromiter((columns.places.get(name, -1) for name in names), np.int32, len(names))
 
 
 def _with_readings(columns: ReviewColumns, readings: CorpusReadings) -> ReviewColumns:
     found = columns.num_findings.copy()
     measures: dict[str, Measure] = {}
     worst: dict[str, npt.NDArray[np.float32]] = {}
-    known = pa.array(columns.ids, pa.string())
     for audit in readings.audits:
         measures |= {measure.name: measure for measure in audit.measures}
         worst |= {measure.name: np.full(len(columns.ids), np.nan, np.float32) for measure in audit.measures}
         for table in readings.tables(audit):
-            places = pc.index_in(table["dialogue_id"], value_set=known)
-            broken = places.filter(pc.equal(table["status"], "failed")).drop_null()
-            np.add.at(found, broken.to_numpy(), 1)
+            places = _find_places(table, columns)
+            is_broken = pc.equal(table["status"], "failed").to_numpy() & (places >= 0)
+            np.add.at(found, places[is_broken], 1)
             flat = _flatten(table, places)
             for measure in audit.measures:
                 _take(measure, flat, worst[measure.name], found)
     return replace(columns, num_findings=found, measures=measures, worst=worst)
 
 
-def _flatten(table: pa.Table, places: pa.ChunkedArray) -> pa.Table:
+def _flatten(table: pa.Table, places: npt.NDArray[np.int32]) -> pa.Table:
     """Return one row a reading with a value: the dialogue's place, the measure and the value."""
     readings = table["readings"].combine_chunks()
-    parents = pc.list_parent_indices(readings)
     inner = pc.list_flatten(readings)
     flat: Any = pa.table(
         {
-            "place": places.take(parents),
+            "place": places[pc.list_parent_indices(readings).to_numpy()],
             "measure": pc.struct_field(inner, "measure"),
             "value": pc.struct_field(inner, "value"),
         }
     )
-    return flat.filter(pc.and_(pc.is_valid(flat["value"]), pc.is_valid(flat["place"])))
+    return flat.filter(pc.and_(pc.is_valid(flat["value"]), pc.greater_equal(flat["place"], 0)))
 
 
 def _take(measure: Measure, flat: pa.Table, worst: npt.NDArray[np.float32], found: npt.NDArray[np.int32]) -> None:
