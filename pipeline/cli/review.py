@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import signal
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +19,8 @@ from pipeline.execution.review_guard import Guard, is_loopback
 from pipeline.execution.review_server import ReviewServer, listen
 from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.words import say_count
-from pipeline.work.agreement import Agreement, compare_reviewers
+from pipeline.work.agreement import compare_labels
+from pipeline.work.group_agreement import compare_group
 
 
 def serve_review(corpus: Path, reviewer: str | None, host: str, port: int) -> None:
@@ -76,10 +79,9 @@ def print_agreement(corpus: Path) -> None:
         counts.add_row(reviewer, *(f"{number:,}" for number in (len(verdicts), accepted, len(verdicts) - accepted)))
     console.print(counts)
     judged = {name: {d: str(v.decision) for d, v in verdicts.items()} for name, verdicts in given.items()}
-    compared = compare_reviewers(judged)
-    if compared:
+    if len(judged) > 1:
         console.print()
-        console.print(_lay_out(compared))
+        console.print(_compare(judged))
     decided = [find_agreed(verdicts) for verdicts in book.by_dialogue().values()]
     console.print(
         f"\n{say_count(len(decided), 'dialogue')} judged: {decided.count('accept'):,} accepted by most, "
@@ -91,19 +93,27 @@ def print_agreement(corpus: Path) -> None:
         console.print(f"left out: {say_count(book.num_damaged, 'damaged line')}", markup=False)
 
 
-def _lay_out(compared: list[Agreement]) -> Table:
+def _compare(judged: Mapping[str, Mapping[str, str]]) -> Table:
     table = Table("reviewers", box=None, pad_edge=False)
     for name in ("both judged", "agree", "kappa", "95 % interval"):
         table.add_column(name, justify="right")
-    for found in compared:
-        is_pair = len(found.reviewers) == 2
-        who = " and ".join(found.reviewers) if is_pair else f"all {len(found.reviewers)} (Fleiss)"
-        share = "" if found.share is None else f"{found.share:.1%}"
-        kappa, interval = "cannot be told", ""
-        if found.kappa is not None:
-            kappa, interval = f"{found.kappa:.2f}", f"{found.low:.2f} to {found.high:.2f}"
-        table.add_row(who, f"{found.num_records:,}", share, kappa, interval)
+    for one, two in combinations(judged, 2):
+        pair = compare_labels(judged[one], judged[two])
+        table.add_row(
+            f"{one} and {two}",
+            *_say_agreement(pair.num_both, pair.share, (pair.kappa, pair.kappa_low, pair.kappa_high)),
+        )
+    if len(judged) > 2:
+        group = compare_group(judged)
+        said = _say_agreement(group.num_records, group.share, (group.kappa, group.low, group.high))
+        table.add_row(f"all {len(judged)} (Fleiss)", *said)
     return table
+
+
+def _say_agreement(number: int, share: float | None, kappa: tuple[float | None, float | None, float | None]) -> list[str]:
+    said, low, high = ("" if value is None else f"{value:.2f}" for value in kappa)
+    interval = f"{low} to {high}" if low and high else ""
+    return [f"{number:,}", "" if share is None else f"{share:.1%}", said or "cannot be told", interval]
 
 
 def _find_user() -> str:

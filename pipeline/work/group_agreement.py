@@ -1,20 +1,16 @@
-"""How far reviewers agree beyond chance: Cohen's kappa for two, Fleiss' for more, each with its interval."""
+"""How far more than two reviewers agree beyond chance: Fleiss' kappa with its interval."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from pipeline.work.audit_summary import wilson
 
-Judged = Mapping[str, str]
-"""One reviewer's categories by record."""
-
 
 @dataclass(frozen=True)
-class Agreement:
+class GroupAgreement:
     """How far some reviewers agree.
 
     Attributes:
@@ -25,7 +21,6 @@ class Agreement:
         low, high: 95 % interval of kappa; None where kappa is.
     """
 
-    reviewers: tuple[str, ...]
     num_records: int
     share: float | None = None
     kappa: float | None = None
@@ -33,30 +28,14 @@ class Agreement:
     high: float | None = None
 
 
-def compare_reviewers(judged: Mapping[str, Judged]) -> list[Agreement]:
-    """Return the agreement of every two reviewers, and where there are more, of all together as the last."""
-    names = sorted(judged)
-    pairs = [cohen_kappa((one, two), judged[one], judged[two]) for one, two in combinations(names, 2)]
-    return [*pairs, fleiss_kappa(judged)] if len(names) > 2 else pairs
-
-
-def cohen_kappa(reviewers: tuple[str, str], one: Judged, two: Judged) -> Agreement:
-    """Cohen's kappa (1960) over the records that both have judged.
-
-    Its variance is that of Fleiss, Cohen and Everitt (1969), written as the variance of a record's influence.
-    """
-    both = [(one[name], two[name]) for name in sorted(one.keys() & two.keys())]
-    first, second = (_shares([pair[side] for pair in both]) for side in (0, 1))
-    agreed = [float(a == b) for a, b in both]
-    by_chance = [(second[a] + first[b]) / 2 for a, b in both]
-    return _sum_up(reviewers, agreed, by_chance)
-
-
-def fleiss_kappa(judged: Mapping[str, Judged]) -> Agreement:
+def compare_group(judged: Mapping[str, Mapping[str, str]]) -> GroupAgreement:
     """Fleiss' kappa (1971) over the records that two or more have judged; not every reviewer has to have seen each.
 
     With a varying number of judgements each record weighs the same, and the variance is that of the record's
     influence (Gwet 2021).
+
+    Args:
+        judged: Category by reviewer and record.
     """
     gathered: dict[str, Counter[str]] = {}
     for verdicts in judged.values():
@@ -70,16 +49,10 @@ def fleiss_kappa(judged: Mapping[str, Judged]) -> Agreement:
             overall[category] += value / len(shares)
     agreed = [sum(n * (n - 1) for n in count.values()) / (count.total() * (count.total() - 1)) for count in counts]
     by_chance = [sum(value * overall[category] for category, value in share.items()) for share in shares]
-    return _sum_up(tuple(sorted(judged)), agreed, by_chance)
+    return _sum_up(agreed, by_chance)
 
 
-def _shares(categories: Sequence[str]) -> defaultdict[str, float]:
-    counts = Counter(categories)
-    # A category that only the other one uses has the share 0 here.
-    return defaultdict(float, {category: n / len(categories) for category, n in counts.items()})
-
-
-def _sum_up(reviewers: tuple[str, ...], agreed: Sequence[float], by_chance: Sequence[float]) -> Agreement:
+def _sum_up(agreed: Sequence[float], by_chance: Sequence[float]) -> GroupAgreement:
     """Return kappa with an interval.
 
     Args:
@@ -88,10 +61,10 @@ def _sum_up(reviewers: tuple[str, ...], agreed: Sequence[float], by_chance: Sequ
     """
     number = len(agreed)
     if not number:
-        return Agreement(reviewers, 0)
+        return GroupAgreement(0)
     share, chance = sum(agreed) / number, sum(by_chance) / number
     if chance >= 1.0:
-        return Agreement(reviewers, number, share)
+        return GroupAgreement(number, share)
     beyond = 1.0 - chance
     influence = [(a * beyond - 2.0 * c * (1.0 - share)) / beyond**2 for a, c in zip(agreed, by_chance, strict=True)]
     mean = sum(influence) / number
@@ -102,4 +75,4 @@ def _sum_up(reviewers: tuple[str, ...], agreed: Sequence[float], by_chance: Sequ
     if 0.0 < share < 1.0 and variance > 0.0:
         effective = share * (1.0 - share) / (variance * beyond**2)
     low, high = ((bound - chance) / beyond for bound in wilson(share, effective))
-    return Agreement(reviewers, number, share, (share - chance) / beyond, low, high)
+    return GroupAgreement(number, share, (share - chance) / beyond, low, high)
