@@ -110,7 +110,9 @@ def _compare(judged: Mapping[str, Mapping[str, str]]) -> Table:
     return table
 
 
-def _say_agreement(number: int, share: float | None, kappa: tuple[float | None, float | None, float | None]) -> list[str]:
+def _say_agreement(
+    number: int, share: float | None, kappa: tuple[float | None, float | None, float | None]
+) -> list[str]:
     said, low, high = ("" if value is None else f"{value:.2f}" for value in kappa)
     interval = f"{low} to {high}" if low and high else ""
     return [f"{number:,}", "" if share is None else f"{share:.1%}", said or "cannot be told", interval]

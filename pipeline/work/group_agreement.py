@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def _sum_up(agreed: Sequence[float], by_chance: Sequence[float]) -> GroupAgreeme
     if not number:
         return GroupAgreement(0)
     share, chance = sum(agreed) / number, sum(by_chance) / number
-    if chance >= 1.0:
+    if math.isclose(chance, 1.0):
         return GroupAgreement(number, share)
     beyond = 1.0 - chance
     influence = [(a * beyond - 2.0 * c * (1.0 - share)) / beyond**2 for a, c in zip(agreed, by_chance, strict=True)]
