@@ -52,7 +52,7 @@ class Visitor:
         return answer
 
     def get(self, path: str, query: dict[str, str] | None = None, **headers: str | None) -> Answer:
-        return self.send("GET", f"{path}?{urlencode(query)}" if query else path, **headers)
+        return self.send("GET", f"{path}?{urlencode(query)}" if query else path, None, **headers)
 
     def judge(self, verdict: Any, **headers: str | None) -> Answer:
         body = verdict if isinstance(verdict, bytes) else json.dumps(verdict).encode()
@@ -63,7 +63,7 @@ class Visitor:
         }
         return self.send("POST", "/api/verdicts", body, **(usual | headers))
 
-    def send(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Answer:
+    def send(self, method: str, path: str, body: bytes | None = None, /, **headers: str | None) -> Answer:
         """Send a request as it is: no client tidies up its path or its headers."""
         sent = {"Host": self.host, **self.headers, **headers}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

@@ -41,7 +41,8 @@ function playAfter(place) {
   const players = [...place.querySelectorAll("audio")];
   const next = players[current ? players.indexOf(current) + 1 : 0];
   if (next) {
-    next.currentTime = 0;
+    // A needless jump makes some decoders stumble over very short files.
+    if (next.currentTime > 0) next.currentTime = 0;
     start(next);
   } else {
     current = null;
