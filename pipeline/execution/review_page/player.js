@@ -41,8 +41,7 @@ function playAfter(place) {
   const players = [...place.querySelectorAll("audio")];
   const next = players[current ? players.indexOf(current) + 1 : 0];
   if (next) {
-    // A needless jump makes some decoders stumble over very short files.
-    if (next.currentTime > 0) next.currentTime = 0;
+    next.currentTime = 0;
     start(next);
   } else {
     current = null;
