@@ -80,14 +80,15 @@ def small_cases(share: int = 1) -> list[Case]:
     """One a modality, of a megabyte each.
 
     Args:
-        share: Divisor of the counts, the batches and the length of the music.
+        share: Divisor of the counts, the batches, the length of the music and, from 8 on, the size of pictures.
     """
     count = max(2, 32 // share)
     sizes = tuple(sorted({max(2, 8 // share), max(2, 16 // share)})) if share == 1 else (max(2, 16 // share),)
     seconds = max(0.5, 4.0 / share)
+    side = 64 // max(1, share // 8)
     much = sizes, count, max(1, 4 // share)
     return [
-        Case("tiny-sd", "tiny SD, 64 px", lambda f: load_images(save_pipeline("sd", f), 64, 4), *much),
+        Case("tiny-sd", f"tiny SD, {side} px", lambda f: load_images(save_pipeline("sd", f), side, 4), *much),
         Case("tiny-musicgen", "tiny MusicGen", lambda f: load_music(save_tiny_musicgen(f), seconds, "cpu"), *much),
         Case("tiny-vits", "tiny VITS", lambda f: load_speech(write_tiny_vits(f), "cpu"), *much),
     ]

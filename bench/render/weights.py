@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from tests.support.tiny_coqui import write_tiny_vits
-from tests.support.tiny_diffusers import NOISE, clip_tokenizer, t5_tokenizer
+from tests.support.tiny_diffusers import NOISE
 from tests.support.tiny_musicgen import PIECES, make_tokenizer, make_waves_audible
+from tests.support.tiny_parts import clip_tokenizer, t5_tokenizer
 
 CODEBOOK = 2048
 MUSICGEN = {"small": (1024, 24, 16), "medium": (1536, 48, 24), "large": (2048, 48, 32)}
