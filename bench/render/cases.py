@@ -86,7 +86,7 @@ def small_cases(share: int = 1) -> list[Case]:
     sizes = tuple(sorted({max(2, 8 // share), max(2, 16 // share)})) if share == 1 else (max(2, 16 // share),)
     seconds = max(0.5, 4.0 / share)
     side = 64 // max(1, share // 8)
-    much = sizes, count, max(1, 4 // share)
+    much = sizes, count
     return [
         Case("tiny-sd", f"tiny SD, {side} px", lambda f: load_images(save_pipeline("sd", f), side, 4), *much),
         Case("tiny-musicgen", "tiny MusicGen", lambda f: load_music(save_tiny_musicgen(f), seconds, "cpu"), *much),
