@@ -19,7 +19,7 @@ from tests.support.exporting import export_here, export_to
 
 
 def ids_in(out: Path) -> list[str]:
-    return [json.loads(line)["id"] for path in sorted(out.glob("*.jsonl")) for line in path.open("rb")]
+    return [json.loads(line)["id"] for path in sorted(out.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
 
 
 def test_an_export_is_written_once_and_then_only_where_the_corpus_has_changed(tiny: TinyCorpus, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_an_export_never_overwrites_what_it_did_not_write(tiny: TinyCorpus, tmp_
     export_to(tiny.root, tmp_path / "out", "hf")
     with pytest.raises(CorpusError, match="holds an export to 'hf'"):
         export_corpus(ExportSetting(tiny.root, tmp_path / "out", "parquet"), PoolShape(), as_json=False)
-    with pytest.raises(ManifestError, match="export 'tfrecord' is not installed; there are hf, messages"):
+    with pytest.raises(ManifestError, match="export 'tfrecord' is not installed; there are anyinstruct, hf"):
         ExportSetting(tiny.root, tmp_path / "x", "tfrecord").choose()
 
 

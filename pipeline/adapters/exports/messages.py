@@ -178,7 +178,7 @@ class MessagesPlugin:
         columns = {"messages": "messages", "images": "images", "audios": "audios"}
         info = {
             f"{split}-{part.shard:05d}": {
-                "file_name": part.files[0].path,
+                "file_name": next(file.path for file in part.files if file.path.endswith(".jsonl")),
                 "formatting": "sharegpt",
                 "columns": columns,
                 "tags": tags,

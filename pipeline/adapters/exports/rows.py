@@ -28,9 +28,18 @@ class RowFile:
         self._path = path
         target = staging / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        codecs = {leaf: "NONE" if leaf.split(".")[0] in packed else "ZSTD" for leaf in _leaves(schema)}
+        leaves = _leaves(schema)
+        plain = [leaf for leaf in leaves if leaf.split(".")[0] not in packed]
         self._schema = schema
-        self._writer = pq.ParquetWriter(target, schema, compression=codecs, write_page_checksum=True)
+        self._writer = pq.ParquetWriter(
+            target,
+            schema,
+            compression={leaf: "ZSTD" if leaf in plain else "NONE" for leaf in leaves},
+            # Media are all different, and the least and the largest of them tell nobody anything.
+            use_dictionary=plain,
+            write_statistics=plain,
+            write_page_checksum=True,
+        )
         self._rows: list[Row] = []
         self._num_bytes: Bytes = 0
         self._num_rows = 0
