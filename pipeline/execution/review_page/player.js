@@ -19,7 +19,7 @@ export function playOrPause(place) {
     return;
   }
   goesOn = true;
-  if (current && place.contains(current) && !current.ended && current.currentTime > 0) start(current);
+  if (current && place.contains(current) && !current.ended) start(current);
   else playAfter(place);
 }
 
