@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pipeline.adapters.published import PublishedCorpus
 from pipeline.adapters.readings import CorpusReadings
 from pipeline.contracts.audit import Measure
+from pipeline.values.errors import CorpusError
 from pipeline.work.review_selection import Labels, ReviewColumns
 
 
@@ -21,10 +22,12 @@ def gather_columns(corpus: PublishedCorpus, readings: CorpusReadings) -> ReviewC
     """Read the ids of all dialogues and what they are filtered by.
 
     Raises:
-        CorpusError: a table or a file of readings cannot be read.
+        CorpusError: a table or a file of readings cannot be read, or there is no dialogue.
     """
     tables = [shard.table("dialogue", ("id", "meta_topic", "cell")) for shard in corpus.shards]
     found = [(place, table) for place, table in enumerate(tables) if table is not None]
+    if not any(len(table) for _, table in found):
+        raise CorpusError(f"{corpus.root}: no dialogue was kept, so there is none to judge")
     ids = tuple(name for _, table in found for name in table["id"].to_pylist())
     columns = ReviewColumns(
         ids=ids,

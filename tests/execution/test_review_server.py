@@ -424,6 +424,19 @@ def test_addresses_are_printed_as_browsers_take_them() -> None:
     assert Guard("::1").token not in repr(Guard("::1"))
 
 
+def test_a_corpus_without_dialogues_or_without_ids_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name, table in (("none", pa.table({"id": pa.array([], pa.string())})), ("nameless", pa.table({"turns": [[]]}))):
+        (tmp_path / name / "dialogues").mkdir(parents=True)
+        pq.write_table(table, tmp_path / name / "dialogues" / "a.parquet")
+    with pytest.raises(CorpusError, match="none to judge"):
+        ReviewDesk(tmp_path / "none", "anna")
+    with pytest.raises(CorpusError, match="has no column id"):
+        ReviewDesk(tmp_path / "nameless", "anna")
+
+
 def test_a_folder_without_a_corpus_and_a_wrong_name_are_refused(tmp_path: Path, tiny: TinyCorpus) -> None:
     with pytest.raises(CorpusError, match="holds no finished corpus"):
         ReviewDesk(tmp_path, "anna")
