@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_picture, decode_sound
-from pipeline.contracts.audit import SUBJECTS, AuditItem, Subject
+from pipeline.adapters.probes import PROBES
+from pipeline.contracts.audit import SUBJECTS, AssetFacts, AuditItem, ShardAssets, Subject
 from pipeline.contracts.ledger import Ledger
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
@@ -42,7 +43,7 @@ _NEEDED: Mapping[Subject, tuple[str, ...]] = {
     "music": ("id", "dialogue_id", "audio"),
     "speech": ("id", "dialogue_id", "audio"),
 }
-_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic")
+_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic", "language")
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,18 @@ class PublishedShard:
 
     def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
         """Yield the wanted records with their media, a few rows at a time."""
+        # One look-up a call, and not one a shard: the rows of assets are let go with the dialogues.
+        look_up = cache(self.read_assets)
         for row in self.rows(subject, wanted=wanted):
             if subject == "dialogue":
-                yield AuditItem(row["id"], row["id"], row)
+                yield AuditItem(row["id"], row["id"], row, look_up=look_up)
                 continue
             data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
             yield AuditItem(row["id"], row["dialogue_id"], row, data, DECODERS[subject])
+
+    def read_assets(self) -> ShardAssets:
+        """Return all assets. Each is decoded once, one after another; what stays in memory is their rows."""
+        return ShardAssets(_read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
 
     def rows(
         self, subject: Subject, columns: Sequence[str] | None = None, wanted: set[str] | None = None
@@ -147,6 +154,15 @@ class PublishedCorpus:
         found = {subject: sorted((self.root / table).glob("*.parquet")) for subject, table in TABLE_OF.items()}
         for number in range(max(map(len, found.values()))):
             yield PublishedShard(number, {s: found[s][number] for s in SUBJECTS if number < len(found[s])})
+
+
+def _read_facts(subject: Subject, row: Row) -> AssetFacts:
+    data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
+    try:
+        PROBES[TABLE_OF[subject]](data)
+    except ValueError as exc:
+        return AssetFacts(subject, row, str(exc))
+    return AssetFacts(subject, row)
 
 
 def _has_any(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
