@@ -121,10 +121,8 @@ def parts_of(row: Row, *kinds: str) -> list[Row]:
     return [part for turn in row["turns"] for part in turn["parts"] if not kinds or part["kind"] in kinds]
 
 
-def _row(name: str, language: str, turns: list[list]) -> Row:  # type: ignore[type-arg]
-    made = [
-        {"role": role, "parts": [{"kind": str(kind), "text": text} for kind, text in parts]} for role, parts in turns
-    ]
+def _row(name: str, language: str, turns: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Row:
+    made = [{"role": role, "parts": [{"kind": kind, "text": text} for kind, text in parts]} for role, parts in turns]
     return {"id": content_key(name), "language": language, "turns": made}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings
@@ -66,12 +66,11 @@ MEASURES = (
 def read_wording(item: AuditItem) -> Readings:
     """Return all measures of one dialogue."""
     parts = list_utterances(item.row)
-    turns: dict[str, str] = {}
+    turns: dict[str, list[Utterance]] = {}
     for part in parts:
         if part.is_said:
-            turn = part.place.partition(".")[0]
-            turns[turn] = f"{turns.get(turn, '')} {part.text}".strip()
-    lengths = [count_words(text) for text in turns.values() if text]
+            turns.setdefault(part.place.partition(".")[0], []).append(part)
+    lengths = [found for said in turns.values() if (found := count_words(_join(said)))]
     loops = [(measure_loops(part.text), part.place) for part in parts]
     worst, place = max(loops, default=(0.0, ""))
     return {
@@ -110,15 +109,20 @@ def _read_degenerate(parts: Sequence[Utterance]) -> Reading:
     return Reading(value=float(len(found)), detail="; ".join(found))
 
 
-def _read_repeats(turns: dict[str, str]) -> Reading:
-    seen: dict[str, str] = {}
+def _read_repeats(turns: Mapping[str, Sequence[Utterance]]) -> Reading:
+    seen: dict[tuple[str, ...], str] = {}
     found = []
-    for turn, text in turns.items():
-        if count_words(text) >= LONG_TURN:
-            first = seen.setdefault(normalise_text(text), turn)
+    for turn, said in turns.items():
+        if count_words(_join(said)) >= LONG_TURN:
+            # What was written and is then read aloud, or the other way round, is an answer and no repetition.
+            first = seen.setdefault((normalise_text(_join(said)), *(part.kind for part in said)), turn)
             if first != turn:
                 found.append(f"turn {turn} says what turn {first} says")
     return Reading(value=float(len(found)), detail="; ".join(found))
+
+
+def _join(said: Sequence[Utterance]) -> str:
+    return " ".join(part.text for part in said)
 
 
 def _open(options: AuditOptions) -> OneByOne:

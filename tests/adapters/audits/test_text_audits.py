@@ -62,10 +62,10 @@ def falls_short(measure: str, row: Row) -> bool:
 @pytest.mark.parametrize("seed", [201, 202])
 def test_planted_faults_are_told_and_clean_dialogues_are_not(seed: int) -> None:
     counts: dict[str, Counter[tuple[bool, bool]]] = {fault: Counter() for fault in FAULTS}
-    for fault, row, is_fault in plant(Random(seed), clean_rows()[::3]):
+    for fault, row, is_fault in plant(Random(seed), clean_rows()):
         counts[fault][is_fault, falls_short(fault, row)] += 1
     table = {fault: _scores(tally) for fault, tally in counts.items()}
-    assert all(sum(tally.values()) >= 50 for tally in counts.values())
+    assert all(sum(tally.values()) >= 40 for tally in counts.values())
     assert {fault: scores for fault, scores in table.items() if min(scores) < 0.95} == {}
 
 
