@@ -33,8 +33,8 @@ def _show(char: str) -> str:
 def say_seconds(seconds: Seconds) -> str:
     """Say a length of sound in the unit that suits it."""
     if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:,.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+        return f"{seconds:.1f}\u00a0s"
+    return f"{seconds / 60:,.1f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:,.1f}\u00a0h"
 
 
 def say_usd(usd: float) -> str:
