@@ -120,21 +120,19 @@ def kept_lines(corpus: PublishedCorpus) -> Iterator[Line]:
 
 
 def read_columns(path: Path, wanted: Iterable[str]) -> Iterator[Row]:
-    """Yield rows with those of some columns that a file has, a row group at a time.
+    """Yield rows with those of some columns that a file has.
 
     Raises:
         CorpusError: the file is missing or damaged.
     """
-    for group in _groups(path, wanted):
-        yield from group.to_pylist()
+    yield from _read(path, wanted).to_pylist()
 
 
-def _groups(path: Path, wanted: Iterable[str]) -> Iterator[pa.Table]:
+def _read(path: Path, wanted: Iterable[str]) -> pa.Table:
+    """Read small columns of a whole file: reading them by row groups of 100 takes five times as long."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            names = [name for name in wanted if name in file.schema_arrow.names]
-            for index in range(file.num_row_groups):
-                yield file.read_row_group(index, columns=names)
+            return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
     except (OSError, pa.ArrowException) as exc:
         raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
 
@@ -158,23 +156,26 @@ def _waiting(corpus: PublishedCorpus, census: Census) -> Iterator[Line]:
         return
     census.has_plan = True
     packed = pa.array([entry.shard for entry in corpus.ledger.shards], pa.int32())
-    for group in _groups(path, ("id", "topic", "meta_topic", "shard", "slot")):
-        for row in group.filter(pc.invert(pc.is_in(group["shard"], packed))).to_pylist():
-            slot = json.loads(row["slot"])
-            yield _line({**row, "cell": slot["cell"], "gives": slot["gives"], "answers": slot["answers"]}, "waiting")
+    plan = _read(path, ("id", "topic", "meta_topic", "shard", "slot"))
+    for row in plan.filter(pc.invert(pc.is_in(plan["shard"], packed))).to_pylist():
+        slot = json.loads(row["slot"])
+        yield _line({**row, "cell": slot["cell"], "gives": slot["gives"], "answers": slot["answers"]}, "waiting")
 
 
 def _count_media(paths: Iterable[Path], voices: Counter[str]) -> MediaCount:
     count = MediaCount()
     for path in paths:
         count.num_bytes += path.stat().st_size
-        for group in _groups(path, _ASSET_COLUMNS):
-            names = group.column_names
-            count.num_assets += group.num_rows
-            if "is_draft" in names:
-                count.num_drafts = (count.num_drafts or 0) + (pc.sum(group["is_draft"]).as_py() or 0)
-            if "duration" in names:
-                count.seconds = (count.seconds or 0.0) + (pc.sum(group["duration"]).as_py() or 0.0)
-            if "voice" in names:
-                voices.update(voice for voice in group["voice"].to_pylist() if voice)
+        rows = _read(path, ("id", *_ASSET_COLUMNS))
+        count.num_assets += rows.num_rows
+        try:
+            if "is_draft" in rows.column_names:
+                count.num_drafts = (count.num_drafts or 0) + (pc.sum(rows["is_draft"]).as_py() or 0)
+            if "duration" in rows.column_names:
+                count.seconds = (count.seconds or 0.0) + (pc.sum(rows["duration"]).as_py() or 0.0)
+        except pa.ArrowException as exc:
+            raise CorpusError(f"{path}: is_draft is no truth value, or duration no number ({exc})") from exc
+        if "voice" in rows.column_names:
+            for pair in pc.value_counts(rows["voice"].drop_null()).to_pylist():
+                voices[str(pair["values"])] += pair["counts"]
     return count

@@ -21,12 +21,13 @@ from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
+from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
 
 FOLDER = "audits"
 INDEX = "index.json"
-_COLUMNS = ("record_id", "dialogue_id", "inputs", "status", "readings")
+_COLUMNS = ("record_id", "dialogue_id", "inputs", "status", "message", "readings")
 OVER_ALL = "corpus"
 """Folder of the audits that compare records over all shards."""
 
@@ -129,21 +130,20 @@ class CorpusReadings:
         Args:
             dialogues: Whose records to yield; None for all.
         """
-        wanted = None if dialogues is None else pa.array(sorted(dialogues), pa.string())
         for folder in self._folders(audit):
-            for group in ShardFolder(folder).groups(audit.name):
-                some = group if wanted is None else group.filter(pc.is_in(group["dialogue_id"], wanted))
-                for row in some.to_pylist():
-                    if json.loads(row["inputs"])["audit"] == audit.fingerprint:
-                        problem = row["message"] if row["status"] == "failed" else ""
-                        yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+            store = ShardFolder(folder)
+            for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
+                if json.loads(row["inputs"])["audit"] == audit.fingerprint:
+                    problem = row["message"] if row["status"] == "failed" else ""
+                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
 
     def columns(self, audit: TakenAudit) -> Iterator[ReadingColumns]:
-        """Yield the rows that :meth:`rows` does as columns, some hundred records at a time: for sums over many."""
+        """Yield the rows that :meth:`rows` does as columns, a shard at a time: for sums over many."""
         for folder in self._folders(audit):
-            for group in ShardFolder(folder).groups(audit.name, _COLUMNS):
-                keys = [json.loads(inputs)["audit"] == audit.fingerprint for inputs in group["inputs"].to_pylist()]
-                yield ReadingColumns(group.filter(pa.array(keys, pa.bool_())))
+            rows = ShardFolder(folder).table(audit.name, _COLUMNS)
+            if rows is not None:
+                keys = [json.loads(inputs)["audit"] == audit.fingerprint for inputs in rows["inputs"].to_pylist()]
+                yield ReadingColumns(rows.filter(pa.array(keys, pa.bool_())))
 
     def findings(self, dialogues: Collection[str] | None = None) -> Iterator[Finding]:
         """Yield whatever falls short of its limit, audit by audit; of some dialogues only where they are named."""
@@ -162,6 +162,15 @@ def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None
     known = {audit.name: audit for audit in (*CorpusReadings(root).audits, *taken)}
     entries = [known[name].model_dump(mode="json") for name in sorted(known)]
     write_json(root / FOLDER / INDEX, entries, lock.check if lock is not None else lambda: None)
+
+
+def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) -> list[Row]:
+    table = store.table(audit.name, _COLUMNS)
+    if table is None:
+        return []
+    wanted = pa.array(sorted(dialogues), pa.string())
+    rows: list[Row] = table.filter(pc.is_in(table["dialogue_id"], wanted)).to_pylist()
+    return rows
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:

@@ -25,14 +25,14 @@ SUBJECT_OF: Mapping[str, Subject] = {"image": "image", "music": "music", "speech
 
 
 class Showcase:
-    """Collects samples; earlier ones have the first claim on the budget."""
+    """Collects samples until their media fill the budget."""
 
     def __init__(self, corpus: PublishedCorpus, budget: Bytes) -> None:
         self._corpus = corpus
         self._left = budget
 
-    def show(self, names: Sequence[str], findings: Mapping[str, Sequence[str]]) -> list[ShownDialogue]:
-        """Return dialogues in the order of their ids; one that the tables do not have is left out.
+    def show(self, names: Sequence[str], findings: Mapping[str, Sequence[str]]) -> dict[str, ShownDialogue]:
+        """Return dialogues by id; one that the tables do not have is left out.
 
         Args:
             findings: Sentences by dialogue.
@@ -42,12 +42,12 @@ class Showcase:
             rows = list(shard.rows("dialogue", wanted=set(names))) if names else []
             media = self._media(shard, rows)
             found |= {row["id"]: (row, media) for row in rows}
-        return [_shown(*found[name], findings.get(name, ())) for name in names if name in found]
+        return {name: _shown(*found[name], findings.get(name, ())) for name in names if name in found}
 
     def _media(self, shard: PublishedShard, rows: Sequence[Row]) -> dict[str, ShownPart]:
         wanted: dict[Subject, set[str]] = {}
-        for part in (part for row in rows for turn in row["turns"] for part in turn["parts"]):
-            if part.get("asset") and part["kind"] in SUBJECT_OF:
+        for part in (part for row in rows for turn in row["turns"] or () for part in turn.get("parts") or ()):
+            if part.get("asset") and part.get("kind") in SUBJECT_OF:
                 wanted.setdefault(SUBJECT_OF[part["kind"]], set()).add(part["asset"])
         shown: dict[str, ShownPart] = {}
         for subject, ids in wanted.items():
@@ -74,7 +74,8 @@ def _shown(row: Row, media: Mapping[str, ShownPart], findings: Sequence[str]) ->
         topic=str(row.get("topic") or ""),
         cell=str(row.get("cell") or ""),
         turns=tuple(
-            (str(turn["role"]), tuple(_part(part, media) for part in turn["parts"])) for turn in row["turns"] or ()
+            (str(turn.get("role") or ""), tuple(_part(part, media) for part in turn.get("parts") or ()))
+            for turn in row["turns"] or ()
         ),
         findings=tuple(findings),
     )
@@ -113,7 +114,7 @@ def _sound(data: bytes) -> str:
 
     try:
         name = soundfile.info(io.BytesIO(data)).format
-    except soundfile.SoundFileError as exc:
+    except (soundfile.SoundFileError, TypeError) as exc:
         raise ValueError(f"{len(data)} bytes cannot be read as sound: {exc}") from exc
     if name not in SOUND_FORMATS:
         raise ValueError(f"sound of format {name}")

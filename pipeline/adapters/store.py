@@ -55,11 +55,6 @@ class ShardFolder:
 
     def rows(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Yield the committed rows a row group at a time; a damaged file is set aside and yields nothing more."""
-        for group in self.groups(stage, columns):
-            yield from group.to_pylist()
-
-    def groups(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield the committed rows as :meth:`rows` does, each row group a table: for sums over many rows."""
         receipt = self.receipt(stage)
         if receipt is None:
             return
@@ -69,9 +64,22 @@ class ShardFolder:
                 return
             with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:
                 for index in range(file.num_row_groups):
-                    yield file.read_row_group(index, columns=columns)
+                    yield from file.read_row_group(index, columns=columns).to_pylist()
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)
+
+    def table(self, stage: str, columns: Sequence[str]) -> pa.Table | None:
+        """Return some columns of all committed rows, for sums over many; None where they are not there or damaged."""
+        receipt = self.receipt(stage)
+        if receipt is None:
+            return None
+        try:
+            if receipt.footer_sha256 in (None, _hash_footer(self.folder / receipt.file)):
+                return pq.read_table(self.folder / receipt.file, columns=columns, page_checksum_verification=True)
+            self._set_aside(receipt)
+        except (OSError, pa.ArrowException):
+            self._set_aside(receipt)
+        return None
 
     def row(self, stage: str, record_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """Return one committed row, reading no more than its row group; None where it is not there or damaged."""

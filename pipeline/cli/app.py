@@ -160,7 +160,9 @@ def report(
     corpus: CorpusFolder,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", "-o", help="HTML file to write; report.html in the corpus otherwise.", show_default=False),
+        typer.Option(
+            "--out", "-o", help="HTML file to write; report.html in the corpus otherwise.", show_default=False
+        ),
     ] = None,
     samples: Annotated[int, typer.Option(min=0, help="Dialogues to show: so many of the worst, as many others.")] = 6,
     media_mb: Annotated[float, typer.Option(min=0.0, help="Megabytes of the page that media may take.")] = 16.0,

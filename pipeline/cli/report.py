@@ -24,7 +24,11 @@ def report_corpus(corpus: Path, out: Path | None, num_samples: int, media_megaby
     """
     figures = gather_figures(corpus, num_samples)
     if as_json:
-        print(json.dumps(figures.model_dump(mode="json") | {"adds_up": counts_add_up(figures)}, indent=1))
+        print(
+            json.dumps(
+                figures.model_dump(mode="json") | {"adds_up": counts_add_up(figures), "usd": figures.usd}, indent=1
+            )
+        )
     path = out or corpus / PAGE
     if not as_json or out is not None:
         write_text(path, write_page(corpus, figures, round(media_megabytes * 1e6)))
@@ -49,7 +53,7 @@ def _print(figures: Figures, path: Path) -> None:
     waiting = "not known" if fate.waiting is None else f"{fate.waiting:,}"
     lines = [
         f"{figures.name}: planned {planned} = {fate.kept:,} kept + {fate.rejected:,} rejected + {fate.failed:,} failed "
-        f"+ {waiting} waiting; {'all counts add up' if counts_add_up(figures) else 'COUNTS DO NOT ADD UP'}",
+        f"+ {waiting} waiting; {_say_sum(figures)}",
         f"{figures.num_good:,} of {figures.num_audited:,} audited dialogues have no finding"
         if figures.num_audited
         else "never audited; `anyinstruct audit` does",
@@ -57,3 +61,9 @@ def _print(figures: Figures, path: Path) -> None:
     ]
     for line in lines:
         console.print(plain(line, 1000), soft_wrap=True)
+
+
+def _say_sum(figures: Figures) -> str:
+    if not counts_add_up(figures):
+        return "COUNTS DO NOT ADD UP"
+    return "all counts add up" if figures.checks else "there is no ledger to check this against"

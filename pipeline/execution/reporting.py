@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pipeline.adapters.readings import CorpusReadings, Finding, TakenAudit
 from pipeline.adapters.showcase import Showcase
 from pipeline.contracts.ledger import Ledger
 from pipeline.execution.report_origin import describe_origin, describe_renderers, describe_spend
+from pipeline.values.errors import CorpusError
 from pipeline.values.ids import rank_by_hash
 from pipeline.values.records import Modality
 from pipeline.values.units import Bytes
@@ -33,6 +35,7 @@ from pipeline.work.report_figures import (
 from pipeline.work.report_page import write_report
 
 NO_META_TOPIC = "(none)"
+ENDED = ("kept", "rejected", "failed")
 MODALITIES = tuple(str(modality) for modality in Modality)
 
 
@@ -62,15 +65,24 @@ def gather_figures(root: Path, num_samples: int) -> Figures:
         CorpusError: it is no corpus, or a file of it is damaged.
     """
     corpus = PublishedCorpus(root)
+    try:
+        return _gather(corpus, num_samples)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        # The ledger's manifest, writer and renderers are open mappings, which a stranger may fill with anything.
+        raise CorpusError(f"{root}: ledger or tables hold what no run writes ({exc}); `anyinstruct verify`") from exc
+
+
+def _gather(corpus: PublishedCorpus, num_samples: int) -> Figures:
+    root = corpus.root
     ledger, census = corpus.ledger, count_corpus(corpus)
     quality = gather_quality(CorpusReadings(root), census)
     per_meta, drawn = _look_at_kept(corpus, quality, num_samples)
     worst = heapq.nsmallest(num_samples, quality.short.items(), key=lambda pair: (-pair[1], pair[0]))
-    audited = sum(quality_of["audited"] for quality_of in per_meta.values())
+    audited = sum(counts["audited"] for counts in per_meta.values())
     return Figures(
         name=ledger.name if ledger else root.resolve().name,
         description=ledger.description if ledger else "",
-        fate=_fate(census.states, ledger, census),
+        fate=_fate(census.states, census, ledger.counts.get("planned", 0) if ledger else None),
         checks=tuple(_checks(ledger, census)) if ledger else (),
         cells=_cells(ledger, census),
         modalities=_modalities(_cells(ledger, census), ledger, census),
@@ -95,7 +107,7 @@ def gather_figures(root: Path, num_samples: int) -> Figures:
         share_audited=quality.shares,
         num_undecodable=quality.num_undecodable if quality.shares else None,
         num_audited=audited,
-        num_good=sum(quality_of["good"] for quality_of in per_meta.values()),
+        num_good=sum(counts["good"] for counts in per_meta.values()),
         origin=describe_origin(ledger, sha256_file(root / "ledger.json")) if ledger else None,
         worst=tuple(name for name, _ in worst),
         random=tuple(drawn),
@@ -128,7 +140,7 @@ def _gather_audit(readings: CorpusReadings, audit: TakenAudit, quality: Quality)
                 some.record_ids, some.dialogue_ids, some.values(measure.name), strict=True
             ):
                 column.add(record, dialogue, value)
-                if value is not None and not measure.passes(value):
+                if value is not None and math.isfinite(value) and not measure.passes(value):
                     quality.short[dialogue] += 1
     return num_seen, list(columns.values())
 
@@ -151,31 +163,34 @@ def _look_at_kept(
     return per_meta, rank_by_hash(drawn, seed, "report sample")[:num_samples]
 
 
-def _fate(states: Mapping[str, int], ledger: Ledger | None, census: Census) -> Fate:
-    kept, rejected, failed = (states.get(state, 0) for state in ("kept", "rejected", "failed"))
+def _fate(states: Mapping[str, int], census: Census, packed: int | None) -> Fate:
+    """Say where dialogues ended; ``packed`` is how many of them a ledger planned in packed shards, None without one."""
     waiting = states.get("waiting", 0) if census.has_plan else None
-    planned = None
-    if ledger is not None:
-        is_all = states is census.states
-        packed = ledger.counts.get("planned", 0) if is_all else kept + rejected + failed
-        planned = packed + (waiting or 0)
+    planned = None if packed is None else packed + (waiting or 0)
+    kept, rejected, failed = (states.get(state, 0) for state in ENDED)
     return Fate(planned=planned, kept=kept, rejected=rejected, failed=failed, waiting=waiting)
 
 
+def _part_fate(states: Mapping[str, int], ledger: Ledger | None, census: Census) -> Fate:
+    """Of some dialogues; the ledger states no plan for those, so that it is what became of them."""
+    return _fate(states, census, None if ledger is None else sum(states.get(state, 0) for state in ENDED))
+
+
 def _checks(ledger: Ledger, census: Census) -> Iterable[Check]:
-    for state in ("kept", "rejected", "failed"):
+    for state in ENDED:
         yield Check(what=f"dialogues {state}", stated=ledger.counts.get(state, 0), counted=census.states[state])
-    ended = sum(census.states[state] for state in ("kept", "rejected", "failed"))
+    ended = sum(census.states[state] for state in ENDED)
     yield Check(what="planned, in packed shards", stated=ledger.counts.get("planned", 0), counted=ended)
     for table in MEDIA_TABLES:
         if table in ledger.tables or census.rows[table]:
             yield Check(what=f"rows of {table}", stated=ledger.tables.get(table, 0), counted=census.rows[table])
     yield Check(what="reasons of losses", stated=sum(ledger.reasons.values()), counted=sum(census.reasons.values()))
-    in_cells = sum(int(cell.get("kept", 0)) for cell in ledger.matrix.values())
-    yield Check(what="kept, over all cells", stated=in_cells, counted=census.states["kept"])
-    yield Check(
-        what="clips, over all voices", stated=sum(ledger.voices.values()), counted=sum(census.voices.values())
-    )
+    kept: Counter[str] = Counter()
+    for (cell, _, _), counts in census.cells.items():
+        kept[cell] += counts["kept"]
+    for cell, numbers in ledger.matrix.items():
+        yield Check(what=f"kept in cell {cell}", stated=int(numbers.get("kept", 0)), counted=kept[cell])
+    yield Check(what="clips, over all voices", stated=sum(ledger.voices.values()), counted=sum(census.voices.values()))
 
 
 def _cells(ledger: Ledger | None, census: Census) -> tuple[CellFigures, ...]:
@@ -197,23 +212,21 @@ def _cells(ledger: Ledger | None, census: Census) -> tuple[CellFigures, ...]:
             answers=shapes[name][1],
             wanted=float(ledger.matrix[name].get("share", 0.0)) if ledger and name in ledger.matrix else None,
             reached=counts["kept"] / kept if kept else 0.0,
-            fate=_fate(counts, ledger, census),
+            fate=_part_fate(counts, ledger, census),
         )
         for name, counts in states.items()
     )
 
 
-def _modalities(
-    cells: Iterable[CellFigures], ledger: Ledger | None, census: Census
-) -> tuple[ModalityFigures, ...]:
+def _modalities(cells: Iterable[CellFigures], ledger: Ledger | None, census: Census) -> tuple[ModalityFigures, ...]:
     sums: dict[str, Counter[str]] = {}
     for cell in cells:
         for modality in {*cell.gives, *cell.answers}:
             counts = sums.setdefault(modality, Counter())
-            for state in ("kept", "rejected", "failed", "waiting"):
+            for state in (*ENDED, "waiting"):
                 counts[state] += getattr(cell.fate, state) or 0
     order = [*(m for m in MODALITIES if m in sums), *sorted(sums.keys() - set(MODALITIES))]
-    return tuple(ModalityFigures(name=name, fate=_fate(sums[name], ledger, census)) for name in order)
+    return tuple(ModalityFigures(name=name, fate=_part_fate(sums[name], ledger, census)) for name in order)
 
 
 def _meta_topics(
@@ -223,7 +236,7 @@ def _meta_topics(
         MetaTopicFigures(
             name=name or NO_META_TOPIC,
             num_topics=len(census.topics[name]),
-            fate=_fate(counts, ledger, census),
+            fate=_part_fate(counts, ledger, census),
             num_audited=per_meta.get(name, Counter())["audited"],
             num_good=per_meta.get(name, Counter())["good"],
         )
@@ -241,9 +254,10 @@ def write_page(root: Path, figures: Figures, budget: Bytes) -> str:
     findings: dict[str, list[str]] = {}
     for finding in CorpusReadings(root).findings({*figures.worst, *figures.random}):
         findings.setdefault(finding.dialogue_id, []).append(_say(finding))
-    showcase = Showcase(PublishedCorpus(root), budget)
-    worst = showcase.show(figures.worst, findings)
-    return write_report(figures, worst, showcase.show(figures.random, findings))
+    names = dict.fromkeys([*figures.worst, *figures.random])
+    shown = Showcase(PublishedCorpus(root), budget).show(list(names), findings)
+    worst, random = ([shown[name] for name in some if name in shown] for some in (figures.worst, figures.random))
+    return write_report(figures, worst, random)
 
 
 def _say(finding: Finding) -> str:

@@ -211,4 +211,3 @@ class ShownDialogue(Record):
     cell: str
     turns: tuple[tuple[str, tuple[ShownPart, ...]], ...]
     findings: tuple[str, ...]
-
