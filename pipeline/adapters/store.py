@@ -75,7 +75,7 @@ class ShardFolder:
             return None
         try:
             if receipt.footer_sha256 in (None, _hash_footer(self.folder / receipt.file)):
-                return pq.read_table(self.folder / receipt.file, columns=columns, page_checksum_verification=True)
+                return pq.read_table(self.folder / receipt.file, columns=list(columns), page_checksum_verification=True)
             self._set_aside(receipt)
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)
