@@ -142,8 +142,9 @@ class CorpusReadings:
         for folder in self._folders(audit):
             rows = ShardFolder(folder).table(audit.name, _COLUMNS)
             if rows is not None:
-                keys = [json.loads(inputs)["audit"] == audit.fingerprint for inputs in rows["inputs"].to_pylist()]
-                yield ReadingColumns(rows.filter(pa.array(keys, pa.bool_())))
+                # Inputs are an audit's fingerprint and a content's hash: no other text of theirs can hold this.
+                key = f'"audit": {json.dumps(audit.fingerprint)}'
+                yield ReadingColumns(rows.filter(pc.match_substring(rows["inputs"], key)))
 
     def findings(self, dialogues: Collection[str] | None = None) -> Iterator[Finding]:
         """Yield whatever falls short of its limit, audit by audit; of some dialogues only where they are named."""

@@ -136,12 +136,14 @@ def _gather_audit(readings: CorpusReadings, audit: TakenAudit, quality: Quality)
         quality.num_undecodable += len(broken)
         quality.short.update(broken)
         for measure, column in columns.items():
-            for record, dialogue, value in zip(
-                some.record_ids, some.dialogue_ids, some.values(measure.name), strict=True
-            ):
-                column.add(record, dialogue, value)
-                if value is not None and math.isfinite(value) and not measure.passes(value):
-                    quality.short[dialogue] += 1
+            values = some.values(measure.name)
+            column.extend(some.record_ids, some.dialogue_ids, values)
+            if measure.limit is not None:
+                quality.short.update(
+                    dialogue
+                    for dialogue, value in zip(some.dialogue_ids, values, strict=True)
+                    if value is not None and math.isfinite(value) and not measure.passes(value)
+                )
     return num_seen, list(columns.values())
 
 
