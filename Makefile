@@ -81,12 +81,12 @@ $(STAMPS)/embedded: $(STAMPS)/venv pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/embedded
-	$(INSTALL) --editable '.[embedded,dev]'
+	$(INSTALL) --editable '.[embedded,audits,dev]'
 	$(check_environment)
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/dev
-	$(INSTALL) --editable '.[embedded,dev,bench]'
+	$(INSTALL) --editable '.[embedded,audits,dev,bench]'
 	$(check_environment)
 	@touch $@
 
@@ -109,7 +109,7 @@ $(STAMPS)/audiocraft: $(STAMPS)/models
 # Every renderer is tested, on tiny weights, and every voice's language; formatting and checking types do without. Pages
 # are tested in a Chromium, which only root may add.
 $(STAMPS)/test: $(STAMPS)/dev $(STAMPS)/audiocraft
-	$(INSTALL) --editable '.[embedded,languages,dev]'
+	$(INSTALL) --editable '.[embedded,languages,audits,dev]'
 	$(check_environment)
 	@$(find_chromium) || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \

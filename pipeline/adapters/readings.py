@@ -7,7 +7,7 @@ nor its options. The rows lie in ``audits/<shard>/``, those that compare records
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.files import read_json, write_json
@@ -29,6 +28,7 @@ from pipeline.values.records import Record
 
 FOLDER = "audits"
 INDEX = "index.json"
+_COLUMNS = ("record_id", "dialogue_id", "inputs", "status", "message", "readings")
 OVER_ALL = "corpus"
 """Folder of the audits that compare records over all shards."""
 
@@ -62,6 +62,32 @@ class RecordReadings:
     dialogue_id: str
     readings: Mapping[str, Reading]
     problem: str = ""
+
+
+class ReadingColumns:
+    """Some records' readings in one audit, measure by measure.
+
+    Attributes:
+        record_ids, dialogue_ids: Of the records, in the order of the rows.
+        is_measured: False for a record that could not be measured.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.record_ids: list[str] = rows["record_id"].to_pylist()
+        self.dialogue_ids: list[str] = rows["dialogue_id"].to_pylist()
+        self.is_measured: list[bool] = pc.not_equal(rows["status"], "failed").to_pylist()
+        lists = rows["readings"].combine_chunks()
+        readings = lists.flatten()
+        self._rows = pc.list_parent_indices(lists)
+        self._measures, self._values = readings.field("measure"), readings.field("value")
+
+    def values(self, measure: str) -> list[float | None]:
+        """Return one measure's values, one a record; None where it does not apply or could not be taken."""
+        values: list[float | None] = [None] * len(self.record_ids)
+        mask = pc.equal(self._measures, measure)
+        for row, value in zip(self._rows.filter(mask).to_pylist(), self._values.filter(mask).to_pylist(), strict=True):
+            values[row] = value
+        return values
 
 
 @dataclass(frozen=True)
@@ -99,44 +125,38 @@ class CorpusReadings:
         except ValidationError as exc:
             raise CorpusError(f"{path}: is damaged ({exc}); run `anyinstruct audit` on the corpus again") from exc
 
-    def rows(self, audit: TakenAudit) -> Iterator[RecordReadings]:
-        """Yield one audit's rows over all shards, leaving out those of an earlier version or other options."""
+    def rows(self, audit: TakenAudit, dialogues: Collection[str] | None = None) -> Iterator[RecordReadings]:
+        """Yield one audit's rows over all shards, leaving out those of an earlier version or other options.
+
+        Args:
+            dialogues: Whose records to yield; None for all.
+        """
         for folder in self._folders(audit):
-            for row in ShardFolder(folder).rows(audit.name):
+            store = ShardFolder(folder)
+            for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
                 if json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     yield _as_record(row)
 
-    def tables(self, audit: TakenAudit) -> Iterator[pa.Table]:
-        """Yield the same rows as Arrow tables, one a file, for whoever looks at the readings of a whole large corpus.
-
-        Columns are ``dialogue_id``, ``status`` and ``readings``.
-
-        Raises:
-            CorpusError: a file is damaged.
-        """
-        # The text is canonical JSON, so that a fingerprint can stand in it in one way only.
-        mark = json.dumps({"audit": audit.fingerprint})[1:-1]
-        for folder in self._folders(audit):
-            path = _stage_file(folder, audit.name)
-            if path is None:
-                continue
-            try:
-                columns = ["dialogue_id", "status", "readings", "inputs"]
-                table = pq.read_table(path, columns=columns, page_checksum_verification=True)
-            except (OSError, pa.ArrowException) as exc:
-                raise CorpusError(f"{path}: is damaged ({exc}); run `anyinstruct audit` on the corpus again") from exc
-            yield table.filter(pc.match_substring(table["inputs"], mark)).drop_columns("inputs")
-
     def of_dialogue(self, audit: TakenAudit, shard: int, dialogue: str) -> list[RecordReadings]:
-        """Return one audit's rows about a dialogue and its assets, reading little besides."""
-        path = _stage_file(self._folder / (OVER_ALL if audit.compares else f"{shard:05d}"), audit.name)
-        rows = [] if path is None else rows_where(path, "dialogue_id", {dialogue})
+        """Return one audit's rows about a dialogue and its assets, reading little besides, however large the corpus."""
+        folder = self._folder / (OVER_ALL if audit.compares else f"{shard:05d}")
+        receipt = ShardFolder(folder).receipt(audit.name)
+        rows = [] if receipt is None else rows_where(folder / receipt.file, "dialogue_id", {dialogue}, _COLUMNS)
         return [_as_record(row) for row in rows if json.loads(row["inputs"])["audit"] == audit.fingerprint]
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield whatever falls short of its limit, audit by audit."""
+    def columns(self, audit: TakenAudit) -> Iterator[ReadingColumns]:
+        """Yield the rows that :meth:`rows` does as columns, a shard at a time: for sums over many."""
+        for folder in self._folders(audit):
+            rows = ShardFolder(folder).table(audit.name, _COLUMNS)
+            if rows is not None:
+                # Inputs are an audit's fingerprint and a content's hash: no other text of theirs can hold this.
+                key = f'"audit": {json.dumps(audit.fingerprint)}'
+                yield ReadingColumns(rows.filter(pc.match_substring(rows["inputs"], key)))
+
+    def findings(self, dialogues: Collection[str] | None = None) -> Iterator[Finding]:
+        """Yield whatever falls short of its limit, audit by audit; of some dialogues only where they are named."""
         for audit in self.audits:
-            for row in self.rows(audit):
+            for row in self.rows(audit, dialogues):
                 yield from _find(audit, row)
 
     def _folders(self, audit: TakenAudit) -> list[Path]:
@@ -157,9 +177,13 @@ def _as_record(row: Row) -> RecordReadings:
     return RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
 
 
-def _stage_file(folder: Path, stage: str) -> Path | None:
-    receipt = ShardFolder(folder).receipt(stage)
-    return None if receipt is None else folder / receipt.file
+def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) -> list[Row]:
+    table = store.table(audit.name, _COLUMNS)
+    if table is None:
+        return []
+    wanted = pa.array(sorted(dialogues), pa.string())
+    rows: list[Row] = table.filter(pc.is_in(table["dialogue_id"], wanted)).to_pylist()
+    return rows
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:

@@ -180,6 +180,41 @@ def review(
 
 
 @app.command()
+def report(
+    corpus: CorpusFolder,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--out", "-o", help="HTML file to write; report.html in the corpus otherwise.", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=0, help="Dialogues to show: so many of the worst, as many others.")] = 6,
+    media_mb: Annotated[float, typer.Option(min=0.0, help="Megabytes of the page that media may take.")] = 16.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and write no page.")] = False,
+) -> None:
+    """Write what a corpus holds, how good it is and what it cost, as one page that needs no network."""
+    from pipeline.cli.report import report_corpus
+
+    report_corpus(corpus, out, samples, media_mb, as_json)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="Corpus folder.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="The corpus folder to hold against it.", show_default=False)],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="Write an HTML page too.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+) -> None:
+    """Say in what two corpora differ: counts, matrix, scores, cost, samples."""
+    from pipeline.cli.diff import diff_corpora
+
+    diff_corpora(first, second, out, as_json)
+
+
+@app.command()
 def export(  # noqa: PLR0913  an option is a parameter
     corpus: CorpusFolder,
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],

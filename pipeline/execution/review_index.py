@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,16 +56,15 @@ def _gather_voices(corpus: PublishedCorpus, columns: ReviewColumns) -> dict[str,
         table = shard.table("speech", ("dialogue_id", "voice"))
         if table is None or "voice" not in table.column_names:
             continue
-        places = _find_places(table, columns).tolist()
+        places = _find_places(table["dialogue_id"].to_pylist(), columns).tolist()
         for place, voice in zip(places, table["voice"].to_pylist(), strict=True):
             if place >= 0 and voice:
                 voices.setdefault(str(voice), {})[place] = None
     return {voice: np.fromiter(voices[voice], np.int32, len(voices[voice])) for voice in sorted(voices)}
 
 
-def _find_places(table: pa.Table, columns: ReviewColumns) -> npt.NDArray[np.int32]:
-    """Return the place of each row's dialogue; -1 where the corpus has none."""
-    names = table["dialogue_id"].to_pylist()
+def _find_places(names: Sequence[str], columns: ReviewColumns) -> npt.NDArray[np.int32]:
+    """Return the places of some dialogues; -1 where the corpus has none."""
     return np.fromiter((columns.places.get(name, -1) for name in names), np.int32, len(names))
 
 
@@ -77,34 +75,26 @@ def _with_readings(columns: ReviewColumns, readings: CorpusReadings) -> ReviewCo
     for audit in readings.audits:
         measures |= {measure.name: measure for measure in audit.measures}
         worst |= {measure.name: np.full(len(columns.ids), np.nan, np.float32) for measure in audit.measures}
-        for table in readings.tables(audit):
-            places = _find_places(table, columns)
-            is_broken = pc.equal(table["status"], "failed").to_numpy() & (places >= 0)
+        for some in readings.columns(audit):
+            places = _find_places(some.dialogue_ids, columns)
+            is_broken = ~np.asarray(some.is_measured, bool) & (places >= 0)
             np.add.at(found, places[is_broken], 1)
-            flat = _flatten(table, places)
             for measure in audit.measures:
-                _take(measure, flat, worst[measure.name], found)
+                # None becomes NaN.
+                values = np.asarray(some.values(measure.name), np.float64)
+                is_there = ~np.isnan(values) & (places >= 0)
+                _take(measure, places[is_there], values[is_there], worst[measure.name], found)
     return replace(columns, num_findings=found, measures=measures, worst=worst)
 
 
-def _flatten(table: pa.Table, places: npt.NDArray[np.int32]) -> pa.Table:
-    """Return one row a reading with a value: the dialogue's place, the measure and the value."""
-    readings = table["readings"].combine_chunks()
-    inner = pc.list_flatten(readings)
-    flat: Any = pa.table(
-        {
-            "place": places[pc.list_parent_indices(readings).to_numpy()],
-            "measure": pc.struct_field(inner, "measure"),
-            "value": pc.struct_field(inner, "value"),
-        }
-    )
-    return flat.filter(pc.and_(pc.is_valid(flat["value"]), pc.greater_equal(flat["place"], 0)))
-
-
-def _take(measure: Measure, flat: pa.Table, worst: npt.NDArray[np.float32], found: npt.NDArray[np.int32]) -> None:
+def _take(
+    measure: Measure,
+    places: npt.NDArray[np.int32],
+    values: npt.NDArray[np.float64],
+    worst: npt.NDArray[np.float32],
+    found: npt.NDArray[np.int32],
+) -> None:
     """Put one measure's readings into the worst of each dialogue, and count those beyond the limit."""
-    mine = flat.filter(pc.equal(flat["measure"], measure.name))
-    places, values = mine["place"].to_numpy(), mine["value"].to_numpy()
     # fmin and fmax let a number win over the NaN of a dialogue without one.
     (np.fmin if measure.better == "higher" else np.fmax).at(worst, places, values.astype(np.float32))
     if measure.limit is not None:

@@ -1,31 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER, INDEX, CorpusReadings
 from pipeline.cli import audit as command
 from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
-from pipeline.execution.audits import AuditRun, AuditSetting, choose_audits
+from pipeline.execution.audits import AuditSetting, choose_audits
 from pipeline.execution.cluster import PoolShape
 from pipeline.values.errors import CorpusError, ManifestError
-from tests.support.auditing import WorkersHere
+from tests.support.auditing import Here, run_here
 from tests.support.corpora import TinyCorpus
-
-
-def run_here(setting: AuditSetting) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Audit in this process; summaries by measure, and what the workers were called for."""
-    lock = CorpusLock.acquire(setting.root / FOLDER)
-    workers = WorkersHere(setting, lock.epoch)
-    try:
-        summaries = asyncio.run(AuditRun(setting, lock, lambda: workers).execute())
-    finally:
-        lock.release()
-    return {summary.measure.name: summary for summary in summaries}, workers.calls
 
 
 def test_an_audit_measures_all_shards_and_then_has_nothing_to_do(tiny: TinyCorpus) -> None:
@@ -52,9 +39,9 @@ def test_what_was_read_stays_beside_the_corpus_with_the_limits_that_held(tiny: T
     (audit,) = readings.audits
     limits = {measure.name: measure.limit for measure in audit.measures}
     assert (audit.name, limits["image.contrast"], limits["image.size_error"]) == ("picture-basics", 2.0, 0.0)
-    short = [found for found in readings.findings() if found.measure and found.measure.name == "image.contrast"]
+    short = [finding for finding in readings.findings() if finding.measure.name == "image.contrast"]
     assert len(short) == tiny.ledger.tables["images"] == len(list(readings.rows(audit)))
-    assert all(found.value is not None and found.value < 2.0 and found.about == "image" for found in short)
+    assert all(finding.value < 2.0 and finding.about == "image" for finding in short)
 
 
 def test_a_damaged_index_of_readings_is_named(tiny: TinyCorpus) -> None:
@@ -68,7 +55,7 @@ def test_the_command_prints_what_came_out(
     tiny: TinyCorpus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting = AuditSetting(tiny.root, ("picture-basics",), limits={"image.contrast": 2.0})
-    monkeypatch.setattr(command, "Pool", lambda build, shape: WorkersHere(setting, 1))
+    monkeypatch.setattr(command, "Pool", lambda build, shape: Here(setting, 1))
     assert audit_corpus(setting, PoolShape(), as_json=False) == 0
     out = capsys.readouterr().out
     assert "image.contrast" in out

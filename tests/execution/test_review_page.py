@@ -13,7 +13,8 @@ import soundfile
 from pipeline.adapters.verdicts import VerdictBook
 from pipeline.contracts.review import Reason, Verdict
 from pipeline.contracts.storage import Row
-from tests.support.auditing import audit_here
+from pipeline.execution.audits import AuditSetting
+from tests.support.auditing import run_here
 from tests.support.browser import Tab
 from tests.support.corpora import TinyCorpus, restate_table
 from tests.support.reviewing import Visitor, reviewing
@@ -52,7 +53,7 @@ def lengthen(rows: list[Row]) -> list[Row]:
 
 @pytest.fixture
 def anna(tiny: TinyCorpus) -> Iterator[Visitor]:
-    audit_here(tiny.root, "picture-basics", limits={"image.contrast": 2.0})
+    run_here(AuditSetting(tiny.root, ("picture-basics",), limits={"image.contrast": 2.0}))
     with reviewing(tiny.root, "anna") as visitor:
         yield visitor
 

@@ -11,11 +11,12 @@ import pytest
 
 from pipeline.adapters.readings import FOLDER
 from pipeline.adapters.verdicts import VerdictBook
+from pipeline.execution.audits import AuditSetting
 from pipeline.execution.review_desk import ReviewDesk
 from pipeline.execution.review_guard import Guard, is_loopback
 from pipeline.execution.review_server import MAX_BODY_BYTES, ReviewServer, listen
 from pipeline.values.errors import AnyInstructError, CorpusError
-from tests.support.auditing import audit_here
+from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, restate_table
 from tests.support.reviewing import Visitor, reviewing
 
@@ -285,7 +286,7 @@ def test_media_that_are_none_are_never_shown(tiny: TinyCorpus) -> None:
 
 
 def test_readings_and_findings_stand_beside_what_they_are_about(tiny: TinyCorpus) -> None:
-    audit_here(tiny.root, "picture-basics", limits={"image.contrast": 2.0})
+    run_here(AuditSetting(tiny.root, ("picture-basics",), limits={"image.contrast": 2.0}))
     with reviewing(tiny.root, "anna") as visitor:
         visitor.enter()
         corpus = visitor.get("/api/corpus").json

@@ -1,10 +1,8 @@
-"""Audits in this process, instead of in Ray's workers."""
+"""Audits of a corpus in this process, without Ray."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.lock import CorpusLock
@@ -13,8 +11,8 @@ from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork
 from pipeline.execution.driver import Silence
 
 
-class WorkersHere:
-    """Implements ``Workers``, and keeps what was called for."""
+class Here:
+    """Workers of this process, instead of Ray's."""
 
     def __init__(self, setting: AuditSetting, epoch: int) -> None:
         self._work = AuditWork(setting, epoch, Silence())
@@ -34,12 +32,12 @@ class WorkersHere:
         pass
 
 
-def audit_here(root: Path, *names: str, limits: Mapping[str, float] | None = None) -> None:
-    """Take some audits of a corpus."""
-    setting = AuditSetting(root, names, limits=limits or {})
-    lock = CorpusLock.acquire(root / FOLDER)
+def run_here(setting: AuditSetting) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Audit in this process; summaries by measure, and what the workers were called for."""
+    lock = CorpusLock.acquire(setting.root / FOLDER)
+    workers = Here(setting, lock.epoch)
     try:
-        workers = WorkersHere(setting, lock.epoch)
-        asyncio.run(AuditRun(setting, lock, lambda: workers).execute())
+        summaries = asyncio.run(AuditRun(setting, lock, lambda: workers).execute())
     finally:
         lock.release()
+    return {summary.measure.name: summary for summary in summaries}, workers.calls
