@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
+from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
+from pipeline.values.units import USD
 
 FOLDER = "audits"
 INDEX = "index.json"
@@ -34,6 +35,7 @@ class TakenAudit(Record):
     Attributes:
         compares: True where its readings lie in one folder for the whole corpus.
         measures: All that it takes, each with the limit that held, a manifest's or a command's where one was given.
+        usd: What its calls have cost over all runs; None for an audit that calls nobody.
     """
 
     name: str
@@ -43,6 +45,7 @@ class TakenAudit(Record):
     fingerprint: str
     options: Mapping[str, Any] = {}
     measures: tuple[Measure, ...]
+    usd: USD | None = None
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,19 @@ class RecordReadings:
 
     Attributes:
         problem: Why it could not be measured; empty where it was.
+        code: Of that problem.
     """
 
     record_id: str
     dialogue_id: str
     readings: Mapping[str, Reading]
     problem: str = ""
+    code: str = ""
+
+    @property
+    def is_damaged(self) -> bool:
+        """True where its media cannot be decoded, false where only a call about it came to nothing."""
+        return self.code == UNDECODABLE
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,8 @@ class CorpusReadings:
             for row in ShardFolder(folder).rows(audit.name):
                 if json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     problem = row["message"] if row["status"] == "failed" else ""
-                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+                    code = row["code"] or ""
+                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem, code)
 
     def findings(self) -> Iterator[Finding]:
         """Yield whatever falls short of its limit, audit by audit."""
@@ -122,7 +133,7 @@ def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:
-    if row.problem:
+    if row.is_damaged:
         yield Finding(row.record_id, row.dialogue_id, audit.about, audit.name, None, None, row.problem)
     for measure in audit.measures:
         reading = row.readings.get(measure.name)
