@@ -22,6 +22,7 @@ from bench.llm.event_loop import run
 
 NUMBER = re.compile(rb"#(\d+)")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
+CLOSE = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
 SCENARIO = "Mara plans a walk along the harbour and asks for a picture of the old lighthouse at dusk."
 
 
@@ -99,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._endpoint = endpoint
         self._received = b""
         self._transport: asyncio.Transport | None = None
+        self._is_last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open."""
@@ -122,6 +124,7 @@ class Connection(asyncio.Protocol):
         if len(received) < head + 4 + length:
             return
         self._received = b""
+        self._is_last = CLOSE.search(received, 0, head + 2) is not None
         path = received[: received.find(b"\r\n")].split(b" ")[1]
         self._serve(path, received[head + 4 :])
 
@@ -134,6 +137,8 @@ class Connection(asyncio.Protocol):
     def _write(self, reply: bytes) -> None:
         if self._transport is not None:
             self._transport.write(reply)
+            if self._is_last:
+                self._transport.close()
 
     def _serve(self, path: bytes, body: bytes) -> None:
         if path == b"/setup":

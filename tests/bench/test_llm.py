@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,6 +28,15 @@ def test_the_ideal_is_the_client_without_any_cost() -> None:
     assert ideal_span(Load(500, 32), Behaviour(latency=0.2, admits=16)) == pytest.approx(32 * 0.2)
     # Four at a time: 1 to 4 end at 1 s, 5 to 8 at 2 s but for the fifth, which is slow and ends at 11 s.
     assert ideal_span(Load(8, 4), Behaviour(latency=1, slow_every=5, slow_latency=10)) == pytest.approx(11)
+
+
+def test_the_server_closes_a_connection_when_asked_to() -> None:
+    head = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    with running_server() as server, socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as client:
+        client.settimeout(10)
+        client.sendall(head)
+        # A client that asks for this may read to the end of the stream, and datatrove does.
+        assert b"".join(iter(lambda: client.recv(4096), b"")).startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_server_behaves_as_it_is_told_and_counts() -> None:
