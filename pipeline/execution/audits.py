@@ -111,7 +111,7 @@ def choose_audits(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
             chosen.append(ChosenAudit(plugin, plugin.options.model_validate(dict(options.get(name, {})))))
         except ValidationError as exc:
             first = exc.errors(include_url=False)[0]
-            where = "".join(f"option {'.'.join(map(str, first['loc']))}: " for _ in first["loc"][:1])
+            where = f"option {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
             allowed = ", ".join(plugin.options.model_fields) or "none"
             raise ManifestError(f"audit {name}: {where}{first['msg']}; its options are {allowed}") from exc
     return chosen
@@ -252,9 +252,10 @@ class AuditRun:
         finally:
             if self._pool is not None:
                 await self._pool.close()
+        # Before any call, at which the budget can end: these are whole.
+        self._write_index([chosen for chosen in self._chosen if not isinstance(chosen.plugin, AskingPlugin)])
         await self.inquiries.execute(sample, self.on_progress)
-        taken = [chosen.as_taken(self._setting.limits, self._count_paid(chosen)) for chosen in self._chosen]
-        write_index(self._setting.root, taken, self._lock)
+        self._write_index(self._chosen)
         return self.sum_up(sample)
 
     async def drain(self) -> None:
@@ -285,6 +286,10 @@ class AuditRun:
                     column.add(row["record_id"], row["dialogue_id"], value)
         for column in columns.values():
             yield column.sum_up(share)
+
+    def _write_index(self, some: Sequence[ChosenAudit]) -> None:
+        taken = [chosen.as_taken(self._setting.limits, self._count_paid(chosen)) for chosen in some]
+        write_index(self._setting.root, taken, self._lock)
 
     def _count_paid(self, chosen: ChosenAudit) -> USD | None:
         return self.inquiries.count_paid(chosen.plugin.name) if isinstance(chosen.plugin, AskingPlugin) else None

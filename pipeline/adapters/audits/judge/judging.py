@@ -184,10 +184,11 @@ def _shrink(turns: Sequence[Row], pictures: Mapping[str, AuditItem], longest: Pi
     shown: dict[str, Picture] = {}
     for name in [part.get("asset") for turn in turns for part in _parts(turn)]:
         item = pictures.get(name or "")
-        if item is None or item.id in shown:
+        if item is None or item.id in shown or item.data is None or item.decode is None:
             continue
         try:
-            image = item.media.copy()
+            # Not by `media`, which would keep the whole picture for as long as the call takes.
+            image = item.decode(item.data)
         except ValueError:
             continue  # an audit of its own says so; the judge has the description
         image.thumbnail((longest, longest))
