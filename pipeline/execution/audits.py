@@ -113,7 +113,8 @@ def choose_audits(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
             first = exc.errors(include_url=False)[0]
             where = f"option {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
             allowed = ", ".join(plugin.options.model_fields) or "none"
-            raise ManifestError(f"audit {name}: {where}{first['msg']}; its options are {allowed}") from exc
+            why = first["msg"].removeprefix("Value error, ")
+            raise ManifestError(f"audit {name}: {where}{why}; its options are {allowed}") from exc
     return chosen
 
 

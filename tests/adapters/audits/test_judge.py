@@ -100,7 +100,7 @@ def test_an_answer_that_is_none_is_refused_in_words_to_mend_it_by(answer: str, p
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({}, "audit judge: Value error, state either model, or models with weights"),
+        ({}, "audit judge: state either model, or models with weights"),
         ({"model": "m", "rubrics": ["../../etc"]}, "option rubrics.0"),
         ({"model": "m", "rubrics": ["safety", "safety"]}, "stands twice"),
         ({"model": "m", "rubrics": ["mean"]}, "is called mean"),
