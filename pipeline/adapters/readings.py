@@ -20,10 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
+from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
+from pipeline.values.units import USD
 
 FOLDER = "audits"
 INDEX = "index.json"
@@ -38,6 +39,7 @@ class TakenAudit(Record):
     Attributes:
         compares: True where its readings lie in one folder for the whole corpus.
         measures: All that it takes, each with the limit that held, a manifest's or a command's where one was given.
+        usd: What its calls have cost over all runs; None for an audit that calls nobody.
     """
 
     name: str
@@ -47,6 +49,7 @@ class TakenAudit(Record):
     fingerprint: str
     options: Mapping[str, Any] = {}
     measures: tuple[Measure, ...]
+    usd: USD | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,19 @@ class RecordReadings:
 
     Attributes:
         problem: Why it could not be measured; empty where it was.
+        code: Of that problem.
     """
 
     record_id: str
     dialogue_id: str
     readings: Mapping[str, Reading]
     problem: str = ""
+    code: str = ""
+
+    @property
+    def is_damaged(self) -> bool:
+        """True where its media cannot be decoded, false where only a call about it came to nothing."""
+        return self.code == UNDECODABLE
 
 
 class ReadingColumns:
@@ -135,7 +145,8 @@ class CorpusReadings:
             for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
                 if json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     problem = row["message"] if row["status"] == "failed" else ""
-                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+                    code = row["code"] or ""
+                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem, code)
 
     def columns(self, audit: TakenAudit) -> Iterator[ReadingColumns]:
         """Yield the rows that :meth:`rows` does as columns, a shard at a time: for sums over many."""
@@ -175,7 +186,7 @@ def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) 
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:
-    if row.problem:
+    if row.is_damaged:
         yield Finding(row.record_id, row.dialogue_id, audit.about, audit.name, None, None, row.problem)
     for measure in audit.measures:
         reading = row.readings.get(measure.name)
