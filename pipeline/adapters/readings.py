@@ -21,14 +21,15 @@ from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.reading import rows_where
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
+from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
+from pipeline.values.units import USD
 
 FOLDER = "audits"
 INDEX = "index.json"
-_COLUMNS = ("record_id", "dialogue_id", "inputs", "status", "message", "readings")
+_COLUMNS = ("record_id", "dialogue_id", "inputs", "status", "code", "message", "readings")
 OVER_ALL = "corpus"
 """Folder of the audits that compare records over all shards."""
 
@@ -39,6 +40,7 @@ class TakenAudit(Record):
     Attributes:
         compares: True where its readings lie in one folder for the whole corpus.
         measures: All that it takes, each with the limit that held, a manifest's or a command's where one was given.
+        usd: What its calls have cost over all runs; None for an audit that calls nobody.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TakenAudit(Record):
     fingerprint: str
     options: Mapping[str, Any] = {}
     measures: tuple[Measure, ...]
+    usd: USD | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,19 @@ class RecordReadings:
 
     Attributes:
         problem: Why it could not be measured; empty where it was.
+        code: Of that problem.
     """
 
     record_id: str
     dialogue_id: str
     readings: Mapping[str, Reading]
     problem: str = ""
+    code: str = ""
+
+    @property
+    def is_damaged(self) -> bool:
+        """True where its media cannot be decoded, false where only a call about it came to nothing."""
+        return self.code == UNDECODABLE
 
 
 class ReadingColumns:
@@ -70,12 +80,15 @@ class ReadingColumns:
     Attributes:
         record_ids, dialogue_ids: Of the records, in the order of the rows.
         is_measured: False for a record that could not be measured.
+        is_damaged: True where that is because its media cannot be decoded.
     """
 
     def __init__(self, rows: pa.Table) -> None:
         self.record_ids: list[str] = rows["record_id"].to_pylist()
         self.dialogue_ids: list[str] = rows["dialogue_id"].to_pylist()
         self.is_measured: list[bool] = pc.not_equal(rows["status"], "failed").to_pylist()
+        codes = rows["code"].cast(pa.string()).fill_null("")
+        self.is_damaged: list[bool] = pc.equal(codes, UNDECODABLE).to_pylist()
         lists = rows["readings"].combine_chunks()
         readings = lists.flatten()
         self._rows = pc.list_parent_indices(lists)
@@ -174,7 +187,7 @@ def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None
 
 def _as_record(row: Row) -> RecordReadings:
     problem = row["message"] if row["status"] == "failed" else ""
-    return RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+    return RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem, row["code"] or "")
 
 
 def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) -> list[Row]:
@@ -187,7 +200,7 @@ def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) 
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:
-    if row.problem:
+    if row.is_damaged:
         yield Finding(row.record_id, row.dialogue_id, audit.about, audit.name, None, None, row.problem)
     for measure in audit.measures:
         reading = row.readings.get(measure.name)

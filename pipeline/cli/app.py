@@ -138,6 +138,14 @@ def audit(  # noqa: PLR0913  an option is a parameter
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="measure=number, in place of the measure's own limit.", show_default=False),
     ] = None,
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            min=0.0,
+            help="US dollars that all audits of this corpus may spend on calls; exit code 3 once no call fits.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that measure at the same time.")] = 1,
     gpus: Annotated[float, typer.Option(min=0.0, help="GPUs that each of them holds.")] = 0.0,
     address: Annotated[
@@ -151,7 +159,8 @@ def audit(  # noqa: PLR0913  an option is a parameter
     from pipeline.execution.audits import AuditSetting
     from pipeline.execution.cluster import PoolShape
 
-    setting = AuditSetting(corpus, tuple(only or ()), parse_options(option or []), parse_limits(limit or []), sample)
+    options, limits = parse_options(option or []), parse_limits(limit or [])
+    setting = AuditSetting(corpus, tuple(only or ()), options, limits, sample, budget)
     raise typer.Exit(audit_corpus(setting, PoolShape(workers, 1.0, gpus, address), as_json))
 
 

@@ -77,7 +77,7 @@ def _with_readings(columns: ReviewColumns, readings: CorpusReadings) -> ReviewCo
         worst |= {measure.name: np.full(len(columns.ids), np.nan, np.float32) for measure in audit.measures}
         for some in readings.columns(audit):
             places = _find_places(some.dialogue_ids, columns)
-            is_broken = ~np.asarray(some.is_measured, bool) & (places >= 0)
+            is_broken = np.asarray(some.is_damaged, bool) & (places >= 0)
             np.add.at(found, places[is_broken], 1)
             for measure in audit.measures:
                 # None becomes NaN.

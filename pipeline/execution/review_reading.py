@@ -125,7 +125,7 @@ def _lay_out(turns: Sequence[Row], assets: Sequence[Row], readings: dict[str, li
 def _as_json(measures: Sequence[Measure], row: RecordReadings) -> list[Row]:
     said: list[Row] = []
     if row.problem:
-        said.append({"measure": "", "detail": row.problem, "passes": False})
+        said.append({"measure": "", "detail": row.problem, "passes": not row.is_damaged})
     for measure in measures:
         reading = row.readings.get(measure.name)
         if reading is None or (reading.value is None and not reading.detail):
