@@ -79,14 +79,12 @@ class ReadingColumns:
 
     Attributes:
         record_ids, dialogue_ids: Of the records, in the order of the rows.
-        is_measured: False for a record that could not be measured.
-        is_damaged: True where that is because its media cannot be decoded.
+        is_damaged: True for a record whose media cannot be decoded.
     """
 
     def __init__(self, rows: pa.Table) -> None:
         self.record_ids: list[str] = rows["record_id"].to_pylist()
         self.dialogue_ids: list[str] = rows["dialogue_id"].to_pylist()
-        self.is_measured: list[bool] = pc.not_equal(rows["status"], "failed").to_pylist()
         codes = rows["code"].cast(pa.string()).fill_null("")
         self.is_damaged: list[bool] = pc.equal(codes, UNDECODABLE).to_pylist()
         lists = rows["readings"].combine_chunks()
