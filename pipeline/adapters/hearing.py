@@ -37,7 +37,8 @@ def to_mono(samples: FloatArray, sample_rate: int) -> FloatArray:
 def measure_tempo(mono: FloatArray) -> tuple[float, float]:
     """Strongest tempo, and onsets a second.
 
-    A tempo scores as in :func:`beat_strengths`, under a broad preference for about 105 beats a minute (one octave wide).
+    A tempo scores as in :func:`beat_strengths`, under a broad preference for about 105 beats a minute (one
+    octave wide).
     """
     strength = _onset_strength(mono)
     onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=RATE, hop_length=HOP)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -32,12 +33,35 @@ Samples = npt.NDArray[np.float32]
 SIDE = 384
 SECONDS = 12.0
 
-SUBJECTS = ("a fox", "a red bicycle", "an old lighthouse", "a sailing boat", "a market stall", "three kites", "an owl")
-SUBJECTS += ("a bowl of oranges", "a steam train", "a mountain hut", "a cat on a sofa", "a violin", "a cactus", "a whale")
-PLACES = ("by the sea", "in a forest", "in a city street", "on a snowy hill", "in a kitchen", "in a desert", "at night")
-PLACES += ("in a garden at dusk", "under a starry night sky", "in the fog", "on a plain white background", "in the rain")
+SUBJECTS: tuple[str, ...] = ("a fox", "a red bicycle", "an old lighthouse", "a sailing boat", "a market stall", "three kites", "an owl")
+SUBJECTS += (
+    "a bowl of oranges",
+    "a steam train",
+    "a mountain hut",
+    "a cat on a sofa",
+    "a violin",
+    "a cactus",
+    "a whale",
+)
+PLACES: tuple[str, ...] = ("by the sea", "in a forest", "in a city street", "on a snowy hill", "in a kitchen", "in a desert", "at night")
+PLACES += (
+    "in a garden at dusk",
+    "under a starry night sky",
+    "in the fog",
+    "on a plain white background",
+    "in the rain",
+)
 
-PLAYERS = ("piano", "acoustic guitar", "string quartet", "flute and harp", "brass band", "jazz trio", "cello", "rock band")
+PLAYERS: tuple[str, ...] = (
+    "piano",
+    "acoustic guitar",
+    "string quartet",
+    "flute and harp",
+    "brass band",
+    "jazz trio",
+    "cello",
+    "rock band",
+)
 MOODS = ("calm", "cheerful", "sad", "solemn", "playful", "dreamy")
 
 
@@ -75,9 +99,7 @@ def _render_pictures(rng: Random, count: int) -> Iterator[Image.Image]:
     pairs = rng.sample([(subject, place) for subject in SUBJECTS for place in PLACES], count)
     for subject, place in pairs:
         text = f"{subject} {place}"
-        brief = Brief(
-            id="p", modality=Modality.IMAGE, text=text, seed=rng.getrandbits(62), width=SIDE, height=SIDE
-        )
+        brief = Brief(id="p", modality=Modality.IMAGE, text=text, seed=rng.getrandbits(62), width=SIDE, height=SIDE)
         (outcome,) = renderer.render([brief])
         assert isinstance(outcome, Render), outcome
         yield decode_picture(outcome.data)
@@ -179,10 +201,14 @@ def plant_music(seed: int, count: int) -> Iterator[Planted]:
                 yield Planted(fault, f"{fault} {grade}", spoilt)
 
 
+@cache
+def _player() -> SoundfontRenderer:
+    return SoundfontRenderer(SoundfontOptions())
+
+
 def _play(text: str, rng: Random) -> bytes:
-    renderer = SoundfontRenderer(SoundfontOptions(), ModelCache())
     brief = Brief(id="m", modality=Modality.MUSIC, text=text, seed=rng.getrandbits(62), duration=SECONDS)
-    (outcome,) = renderer.render([brief])
+    (outcome,) = _player().render([brief])
     assert isinstance(outcome, Render), outcome
     return outcome.data
 

@@ -43,9 +43,9 @@ def save_tiny_towers(folder: Path, kind: Kind, seed: int = 0) -> Path:
         model = _make(kind)
     model.save_pretrained(folder)
     if kind == "clap":
-        transformers.ClapFeatureExtractor(feature_size=16, sampling_rate=8_000, truncation="rand_trunc").save_pretrained(
-            folder
-        )
+        transformers.ClapFeatureExtractor(
+            feature_size=16, sampling_rate=8_000, truncation="rand_trunc"
+        ).save_pretrained(folder)
     else:
         size = {"height": SIDE, "width": SIDE}
         transformers.ViTImageProcessor(size=size).save_pretrained(folder)

@@ -7,7 +7,8 @@ is what tells swapped media: a cosine means little by itself, since models and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -93,9 +94,18 @@ class Agreement:
     Memory: 4 bytes times the width a record, as numbers of 16 bits: 2 KB with 512.
     """
 
-    def __init__(self, subject: str, embedder: Embedder) -> None:
+    def __init__(self, subject: str, make: Callable[[], Embedder]) -> None:
+        """Load nothing yet: the weights are wanted for sketches, and the comparison runs where there may be none.
+
+        Args:
+            make: Loads the weights; raises ModelFileError or RenderError.
+        """
         self._subject = subject
-        self._embedder = embedder
+        self._make = make
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return self._make()
 
     def sketch(self, items: Sequence[AuditItem]) -> Sequence[bytes | None]:
         """Return both directions, and whether the description was cut; None for a record without one."""
@@ -107,9 +117,7 @@ class Agreement:
         texts, is_cut = self._embedder.embed_texts([str(item.row["text"]) for item in stated])
         media = self._embedder.embed_media([item.media for item in stated])
         pairs = np.stack([_normalise(media), _normalise(texts)], axis=1).astype("<f2")
-        made = {
-            item.id: bytes([cut]) + pair.tobytes() for item, cut, pair in zip(stated, is_cut, pairs, strict=True)
-        }
+        made = {item.id: bytes([cut]) + pair.tobytes() for item, cut, pair in zip(stated, is_cut, pairs, strict=True)}
         return [made.get(item.id) for item in items]
 
     def compare(self, sketches: Iterable[Sketch]) -> Iterator[tuple[str, Readings]]:
@@ -144,7 +152,7 @@ class Agreement:
 def _normalise(vectors: Vectors) -> Vectors:
     import numpy as np
 
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
 def _rowwise(left: Any, right: Any) -> npt.NDArray[np.float64]:
@@ -166,8 +174,8 @@ class _Transformers:
         weights, model, (tokenizer, media_reader) = load_parts(options, "AutoModel", "AutoTokenizer", reader)
         if not hasattr(model, tower) or not hasattr(model, "get_text_features"):
             raise RenderError(
-                f"model {weights.name}: its kind, {model.config.model_type}, does not lay both into one space; choose a "
-                "CLIP or SigLIP for pictures, a CLAP for music"
+                f"model {weights.name}: its kind, {model.config.model_type}, does not lay both into one space; choose "
+                "a CLIP or SigLIP for pictures, a CLAP for music"
             )
         self._tokenizer, self.reader = tokenizer, media_reader
         self._model = model.to(self._device)
@@ -253,7 +261,7 @@ PICTURE_TEXT = WeighedAudit(
     "image",
     _measures("image"),
     PictureTextOptions,
-    lambda options: Agreement("image", _PictureEmbedder(options)),
+    lambda options: Agreement("image", partial(_PictureEmbedder, options)),
     compares=True,
 )
 MUSIC_TEXT = WeighedAudit(
@@ -262,6 +270,6 @@ MUSIC_TEXT = WeighedAudit(
     "music",
     _measures("music"),
     MusicTextOptions,
-    lambda options: Agreement("music", _MusicEmbedder(options)),
+    lambda options: Agreement("music", partial(_MusicEmbedder, options)),
     compares=True,
 )

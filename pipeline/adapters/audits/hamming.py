@@ -26,7 +26,7 @@ def near_pairs(bits: Bits) -> Iterator[tuple[int, int, int]]:
 
     Each quarter of the hashes is looked up in a sorted table, as it is and with each of its bits flipped (multi-index
     hashing; Norouzi, Punjani and Fleet 2012). A pair may be told several times. Of hashes that many share, only the
-    first :data:`NUM_SAME` are told as the earlier one, which keeps a corpus of equal pictures from taking quadratic time.
+    first :data:`NUM_SAME` are told as the earlier one: a corpus of equal pictures takes no quadratic time.
 
     Args:
         bits: One a picture; at most 2^31.

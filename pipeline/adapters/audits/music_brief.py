@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 SHORTEST = 4.0
 """Seconds under which too few beats and chords sound for a verdict."""
 
+LEVELS = (1.0, 2.0, 0.5)
+"""Metrical levels at which a stated tempo may be heard; with thirds too, too many wrong ones would be heard as right."""
+
+TOLERANCE = 0.03
+"""Share by which a tempo may be off: players and renderers keep one within 1.5 %, and an ear notices 2 to 5 %."""
+
 WORD_REACH = 0.25
 """Octaves on either side of a word's tempo that the word covers: 66 beats a minute make "adagio" 55 to 78."""
 
@@ -32,15 +38,15 @@ MEASURES = (
         name="music.tempo_support",
         unit="share",
         better="higher",
-        limit=0.55,
-        summary="Strength of the stated beats a minute, or of their half, double or third, beside the strongest tempo.",
+        limit=0.85,
+        summary="Strength of the stated beats a minute, or of their half or double, beside the strongest tempo.",
     ),
     Measure(
         name="music.pace_error",
         unit="octaves",
         better="lower",
-        summary="Octaves from the strongest tempo to what the description's word for it covers; listeners tap at several "
-        "levels, so it is only reported.",
+        summary="Octaves from the strongest tempo to what the description's word for it covers; listeners tap at "
+        "several levels, so it is only reported.",
     ),
     Measure(
         name="music.key_margin",
@@ -92,13 +98,13 @@ def _find_word(text: str) -> tuple[str, float] | None:
 def _judge_tempo(mono: Mono, low: float, high: float) -> Reading:
     import numpy as np
 
-    from pipeline.adapters.hearing import LEVELS, TEMPI, TEMPO_TOLERANCE, beat_strengths
+    from pipeline.adapters.hearing import TEMPI, beat_strengths
 
     strengths = beat_strengths(mono)
     strongest = float(strengths.max())
     near = np.zeros(len(TEMPI), bool)
     for level in LEVELS:
-        near |= (low * (1 - TEMPO_TOLERANCE) <= TEMPI * level) & (TEMPI * level <= high * (1 + TEMPO_TOLERANCE))
+        near |= (low * (1 - TOLERANCE) <= TEMPI * level) & (TEMPI * level <= high * (1 + TOLERANCE))
     if strongest <= 0.0 or not near.any():
         return Reading(value=None, detail="no beat to judge by")
     heard = float(TEMPI[int(strengths.argmax())])

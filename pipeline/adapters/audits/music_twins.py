@@ -37,6 +37,9 @@ MAX_MARKS = 256
 MIN_MARKS = 12
 """With fewer, a share says nothing."""
 
+MIN_SHARED = 8
+"""Fewer landmarks in step are chance, and read as none."""
+
 MAX_SHARERS = 64
 """Of pieces with the same landmark, only so many of the lowest ids are looked at: the work stays linear."""
 
@@ -45,7 +48,7 @@ MEASURES = (
         name="music.twin_share",
         unit="share",
         better="lower",
-        limit=0.2,
+        limit=0.05,
         summary="Share of landmarks that the likest piece with a lower id has too, in the same step.",
     ),
 )
@@ -105,6 +108,8 @@ class _Index:
         is_next = np.diff(votes) == 1
         joined[:-1][is_next] += tally[1:][is_next]
         best = int(joined.argmax())
+        if joined[best] < MIN_SHARED:
+            return None, 0.0
         twin = int(votes[best] >> 20)
         # Of the shorter one: a piece cut out of another has all its landmarks there.
         return twin, min(1.0, float(joined[best]) / float(min(self._sizes[place], self._sizes[twin])))

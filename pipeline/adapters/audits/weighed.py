@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
 from pipeline.adapters.audits.plain import find_missing
 from pipeline.adapters.hushing import hush
-from pipeline.adapters.weights import Weights, WeightOptions, locate, name_source, refuse_pickles
+from pipeline.adapters.weights import WeightOptions, Weights, locate, name_source, refuse_pickles
 from pipeline.contracts.audit import AuditOptions, Auditor, Comparer, Measure, Subject
 from pipeline.contracts.render import Licence, ModelFiles
 from pipeline.values.errors import RenderError
@@ -31,8 +29,6 @@ class WeighedOptions(WeightOptions, AuditOptions):
     Attributes:
         licence: SPDX id of a model that is not known here. Nothing that the model makes is published but numbers.
     """
-
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
     def as_published(self) -> dict[str, Any]:
         """All options, the model's folder by its own name: the path to it is this machine's."""
@@ -74,7 +70,7 @@ class WeighedAudit:
         return find_missing(PACKAGES, "models")
 
     def load(self, options: Any, models: ModelFiles) -> Auditor | Comparer:
-        """Find and load the weights.
+        """Find and load the weights; a comparer does so at its first sketch, with the same errors.
 
         Raises:
             ModelFileError: they cannot be had.

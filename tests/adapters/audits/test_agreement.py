@@ -22,7 +22,7 @@ from pipeline.values.errors import RenderError
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tests.support.tiny_towers import save_tiny_towers  # noqa: E402  it imports torch
+from tests.support.tiny_towers import save_tiny_towers
 
 TEXTS = ("a red fox", "an old harbour at night in the rain", "kites")
 
@@ -92,7 +92,7 @@ def test_swapped_pictures_have_no_margin() -> None:
     shown = [0, 1, 2, 3, 0, 1, 2, 3]
     items = [picture(f"p{i}", str(axis), (axis * 50, 0, 0)) for i, axis in enumerate(shown)]
     items += [picture("swapped", "0", (150, 0, 0))]
-    found = compare(Agreement("image", Known()), items)
+    found = compare(Agreement("image", Known), items)
     margins = {name: readings["image.text_margin"].value or 0.0 for name, readings in found.items()}
     ranks = {name: readings["image.text_rank"].value or 0.0 for name, readings in found.items()}
     assert margins["swapped"] < 0.0 < min(value for name, value in margins.items() if name != "swapped")
@@ -102,7 +102,7 @@ def test_swapped_pictures_have_no_margin() -> None:
 def test_descriptions_of_the_same_dialogue_are_no_foils() -> None:
     items = [picture(f"p{i}", str(i), (i * 50, 0, 0)) for i in range(3)]
     same = [AuditItem(one.id, "d", one.row, one.data, one.decode) for one in items]
-    assert all("image.text_margin" not in readings for readings in compare(Agreement("image", Known()), same).values())
+    assert all("image.text_margin" not in readings for readings in compare(Agreement("image", Known), same).values())
 
 
 def test_the_path_of_a_folder_is_not_published(tmp_path: Path) -> None:
@@ -113,15 +113,21 @@ def test_the_path_of_a_folder_is_not_published(tmp_path: Path) -> None:
 
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     save_tiny_towers(tmp_path, "clap")
-    with pytest.raises(RenderError, match="cannot be loaded|choose a CLIP"):
-        PICTURE_TEXT.load(PictureTextOptions(model=str(tmp_path), licence="MIT", device="cpu"), ModelCache())
+    comparer: Any = PICTURE_TEXT.load(
+        PictureTextOptions(model=str(tmp_path), licence="MIT", device="cpu"), ModelCache()
+    )
+    with pytest.raises(RenderError, match=r"cannot be loaded|choose a CLIP"):
+        comparer.sketch(pictures())
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     save_tiny_towers(tmp_path, "clip")
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    comparer: Any = PICTURE_TEXT.load(
+        PictureTextOptions(model=str(tmp_path), licence="MIT", device="cpu"), ModelCache()
+    )
     with pytest.raises(RenderError, match="pickle"):
-        PICTURE_TEXT.load(PictureTextOptions(model=str(tmp_path), licence="MIT", device="cpu"), ModelCache())
+        comparer.sketch(pictures())
 
 
 def safety(folder: Path, *labels: str) -> PictureSafetyOptions:

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.adapters.audits import music_brief, music_twins, picture_basics, picture_quality, picture_twins, sound_basics
+from pipeline.adapters.audits import (
+    music_brief,
+    music_twins,
+    picture_basics,
+    picture_quality,
+    picture_twins,
+    sound_basics,
+)
 from pipeline.adapters.model_files import ModelCache
 from pipeline.contracts.audit import AuditOptions, Readings, Sketch
 from tests.support.planted_media import MUSIC_MEASURES, PICTURE_MEASURES, Planted, plant_music, plant_pictures

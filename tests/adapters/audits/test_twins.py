@@ -59,9 +59,7 @@ def test_flat_pictures_of_other_colours_are_no_twins() -> None:
 def melody(name: str, seed: int, gain: float = 0.3, skip: float = 0.0) -> AuditItem:
     rng = np.random.default_rng(seed)
     times = np.arange(RATE // 4) / RATE
-    notes = [
-        np.sin(2 * np.pi * 220 * 2 ** (rng.integers(0, 24) / 12) * times) * np.exp(-6 * times) for _ in range(40)
-    ]
+    notes = [np.sin(2 * np.pi * 220 * 2 ** (rng.integers(0, 24) / 12) * times) * np.exp(-6 * times) for _ in range(40)]
     samples = (gain * np.concatenate(notes)).astype(np.float32)[round(skip * RATE) :, None]
     return AuditItem(name, name, {}, encode_audio(samples, RATE), decode_sound)
 

@@ -240,7 +240,7 @@ def _choose_tempo(
 
 
 def stated_tempo(text: str) -> tuple[float, float] | None:
-    """Find beats a minute such as "90 BPM" or "80 to 100 bpm": the first and the last; None where no number is stated."""
+    """Find beats a minute such as "90 BPM" or "80 to 100 bpm": the first and the last; None where none is stated."""
     found = BPM.search(text) or MARK.search(text)
     if found is None:
         return None
