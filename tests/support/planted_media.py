@@ -35,7 +35,13 @@ SECONDS = 12.0
 
 SUBJECTS = ("fox", "red bicycle", "lighthouse", "sailing boat", "market stall", "kite", "owl", "bowl of oranges")
 PLACES = ("by the sea", "in a forest", "in a city street", "on a snowy hill", "in a kitchen", "in a desert")
-DARK_PLACES = ("at night", "in a garden at dusk", "under a starry night sky", "in the fog", "on a plain white background")
+NIGHTS = (
+    "at night",
+    "in a garden at dusk",
+    "under a starry night sky",
+    "in the fog",
+    "on a plain white background",
+)
 OTHERS = ("steam train", "mountain hut", "cat on a sofa", "violin", "cactus", "whale")
 
 PLAYERS = ("piano", "acoustic guitar", "string quartet", "flute and harp", "brass band", "jazz trio", "cello")
@@ -73,7 +79,7 @@ def plant_pictures(seed: int, count: int) -> Iterator[Planted]:
 
 def _render_pictures(rng: Random, count: int) -> Iterator[Image.Image]:
     renderer = StoryboardRenderer(StoryboardOptions(), ModelCache())
-    pairs = rng.sample([(subject, place) for subject in SUBJECTS + OTHERS for place in PLACES + DARK_PLACES], count)
+    pairs = rng.sample([(subject, place) for subject in SUBJECTS + OTHERS for place in PLACES + NIGHTS], count)
     for subject, place in pairs:
         text = f"a {subject} {place}"
         brief = Brief(id="p", modality=Modality.IMAGE, text=text, seed=rng.getrandbits(62), width=SIDE, height=SIDE)

@@ -25,7 +25,7 @@ SHORTEST = 4.0
 """Seconds under which too few beats and chords sound for a verdict."""
 
 LEVELS = (1.0, 2.0, 0.5)
-"""Metrical levels at which a stated tempo may be heard; with thirds too, too many wrong ones would be heard as right."""
+"""Metrical levels at which a stated tempo may be heard; with thirds too, many a wrong one would be heard as right."""
 
 TOLERANCE = 0.03
 """Share by which a tempo may be off: players and renderers keep one within 1.5 %, and an ear notices 2 to 5 %."""

@@ -161,8 +161,8 @@ def measure_blockiness(plane: Plane) -> float | None:
 
     Steps are laid side by side by their place in the grid, as Wang, Bovik and Evan (2000, "Blind measurement of
     blocking artifacts in images") find the grid's period. What counts is a step steeper than those on either side of
-    it: within a block, low quality leaves slow waves. Blocks stand along both axes, so the lesser of the two is taken: a horizon
-    or a wall that lies on the grid is none.
+    it: within a block, low quality leaves slow waves. Blocks stand along both axes, so the lesser of the two is taken:
+    a horizon or a wall that lies on the grid is none.
 
     Args:
         plane: (height, width) luminance in [0, 1].
