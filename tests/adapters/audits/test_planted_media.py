@@ -44,6 +44,16 @@ def read_all(
     return short
 
 
+def _read(plugin: Any, planted: Sequence[Planted]) -> Iterator[tuple[str, Readings]]:
+    auditor = plugin.load(AuditOptions(), ModelCache())
+    items = [one.item for one in planted]
+    if not plugin.compares:
+        yield from zip([item.id for item in items], auditor.measure(items), strict=True)
+        return
+    sketches = zip(items, auditor.sketch(items), strict=True)
+    yield from auditor.compare([Sketch(i.id, i.dialogue_id, data) for i, data in sketches if data is not None])
+
+
 def judge(
     planted: Sequence[Planted], short: Mapping[str, set[str]], measures: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[float, float]]:
