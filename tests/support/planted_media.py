@@ -105,7 +105,7 @@ def _mistakable(rng: Random) -> Iterator[Image.Image]:
         waves = 0.5 + 0.3 * np.sin(2 * np.pi * (axis[None, :] * rng.randint(2, 4) + axis[:, None] * rng.randint(1, 3)))
         yield _as_image(np.where(dot, ink, waves[..., None] * np.array([0.8, 0.9, 0.7])))
         paper = np.random.default_rng(rng.getrandbits(32)).normal(0.85, 0.008, (SIDE, SIDE))
-        yield _as_image(np.where(dot, ink, paper[..., None]))
+        yield _as_image(np.where(dot, 0.6 * ink, paper[..., None]))
 
 
 def _as_image(values: npt.NDArray[np.floating[Any]]) -> Image.Image:
