@@ -43,9 +43,10 @@ def save_tiny_towers(folder: Path, kind: Kind, seed: int = 0) -> Path:
         model = _make(kind)
     model.save_pretrained(folder)
     if kind == "clap":
-        transformers.ClapFeatureExtractor(
-            feature_size=16, sampling_rate=8_000, truncation="rand_trunc"
-        ).save_pretrained(folder)
+        reader = transformers.ClapFeatureExtractor(
+            feature_size=16, sampling_rate=8_000, frequency_max=4_000, truncation="rand_trunc"
+        )
+        reader.save_pretrained(folder)
     else:
         size = {"height": SIDE, "width": SIDE}
         transformers.ViTImageProcessor(size=size).save_pretrained(folder)
