@@ -265,12 +265,17 @@ def _wrong_key(item: AuditItem, grade: int, rng: Random) -> AuditItem:
     return _with_text(item, item.row["text"].replace(named, wrong))
 
 
+def _save_as_mp3(item: AuditItem, grade: int, rng: Random) -> AuditItem:
+    samples, rate = item.media
+    data = encode_audio(samples, rate, "mp3", (80, 50, 30)[grade])
+    return AuditItem(item.id, item.id, item.row, data, decode_sound)
+
+
 def _copy_sound(item: AuditItem, grade: int, rng: Random) -> AuditItem:
-    """Save as MP3, cut at the beginning and lower, or add soft noise."""
+    """Make it lower, cut it at the beginning too, or add soft noise."""
     samples, rate = item.media
     if grade == 0:
-        data = encode_audio(samples, rate, "mp3")
-        return AuditItem(item.id, item.id, item.row, data, decode_sound)
+        return _with_sound(item, samples * np.float32(0.5))
     if grade == 1:
         return _with_sound(item, samples[round(0.73 * rate) :] * np.float32(0.6))
     noise = np.random.default_rng(rng.getrandbits(32)).normal(0, 0.004, samples.shape)
@@ -287,6 +292,7 @@ MUSIC_FAULTS: dict[str, SpoilSound] = {
     "wrong_tempo": _wrong_tempo,
     "wrong_key": _wrong_key,
     "copied": _copy_sound,
+    "copied_as_mp3": _save_as_mp3,
 }
 
 MUSIC_MEASURES = {
@@ -297,4 +303,5 @@ MUSIC_MEASURES = {
     "wrong_tempo": ("music.tempo_support",),
     "wrong_key": ("music.key_margin",),
     "copied": ("music.twin_share",),
+    "copied_as_mp3": ("music.twin_share",),
 }
