@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import pyarrow.parquet as pq
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_picture, decode_sound
-from pipeline.contracts.audit import SUBJECTS, AuditItem, Subject
+from pipeline.adapters.probes import PROBES
+from pipeline.contracts.audit import SUBJECTS, AssetFacts, AuditItem, ShardAssets, Subject
 from pipeline.contracts.ledger import Ledger
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
@@ -36,13 +38,16 @@ DECODERS: Mapping[Subject, Callable[[bytes], Any]] = {
 ROWS_AT_A_TIME = 16
 """Rows with media bytes read at once."""
 
+SMALL_ROWS_AT_A_TIME = 1024
+"""Rows without them."""
+
 _NEEDED: Mapping[Subject, tuple[str, ...]] = {
     "dialogue": ("id", "turns"),
     "image": ("id", "dialogue_id", "image"),
     "music": ("id", "dialogue_id", "audio"),
     "speech": ("id", "dialogue_id", "audio"),
 }
-_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic")
+_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic", "language")
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,18 @@ class PublishedShard:
 
     def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
         """Yield the wanted records with their media, a few rows at a time."""
+        # One look-up a call, and not one a shard: the rows of assets are let go with the dialogues.
+        look_up = cache(self.read_assets)
         for row in self.rows(subject, wanted=wanted):
             if subject == "dialogue":
-                yield AuditItem(row["id"], row["id"], row)
+                yield AuditItem(row["id"], row["id"], row, look_up=look_up)
                 continue
             data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
             yield AuditItem(row["id"], row["dialogue_id"], row, data, DECODERS[subject])
+
+    def read_assets(self) -> ShardAssets:
+        """Return all assets. Each is decoded once, one after another; what stays in memory is their rows."""
+        return ShardAssets(_read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
 
     def rows(
         self, subject: Subject, columns: Sequence[str] | None = None, wanted: set[str] | None = None
@@ -80,13 +91,14 @@ class PublishedShard:
         if path is None:
             return
         values = None if wanted is None else pa.array(sorted(wanted), pa.string())
+        has_media = columns is None or not {"image", "audio"}.isdisjoint(columns)
+        at_a_time = ROWS_AT_A_TIME if has_media else SMALL_ROWS_AT_A_TIME
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 _check_columns(path, file.schema_arrow.names, columns or _NEEDED[subject])
-                for group in range(file.num_row_groups):
-                    if values is not None and not _has_any(file, group, values):
-                        continue
-                    for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=columns):
+                groups = list(range(file.num_row_groups)) if values is None else _groups_with(file, values)
+                for some_groups in [[group] for group in groups] if has_media else [groups]:
+                    for batch in file.iter_batches(at_a_time, row_groups=some_groups, columns=columns):
                         some = batch if values is None else batch.filter(pc.is_in(batch.column("id"), values))
                         yield from some.to_pylist()
         except (OSError, pa.ArrowException) as exc:
@@ -149,9 +161,25 @@ class PublishedCorpus:
             yield PublishedShard(number, {s: found[s][number] for s in SUBJECTS if number < len(found[s])})
 
 
-def _has_any(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
-    ids = file.read_row_group(group, columns=["id"]).column(0)
-    return bool(pc.any(pc.is_in(ids, values)).as_py())
+def _read_facts(subject: Subject, row: Row) -> AssetFacts:
+    data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
+    try:
+        PROBES[TABLE_OF[subject]](data)
+    except ValueError as exc:
+        return AssetFacts(subject, row, str(exc))
+    return AssetFacts(subject, row)
+
+
+def _groups_with(file: pq.ParquetFile, values: pa.Array) -> list[int]:
+    """Return the row groups that hold a wanted id. All ids are read at once: one read a group takes far longer."""
+    is_wanted = pc.is_in(file.read(columns=["id"]).column(0), values)
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    starts = accumulate(sizes, initial=0)
+    return [
+        group
+        for group, (start, size) in enumerate(zip(starts, sizes, strict=False))
+        if pc.any(is_wanted.slice(start, size)).as_py()
+    ]
 
 
 def _column_names(path: Path) -> list[str]:

@@ -14,17 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.render import Licence, ModelFiles
 from pipeline.contracts.storage import Row
+from pipeline.values.manifest import Writer
 from pipeline.values.records import Record
+
+T = TypeVar("T")
 
 Subject = Literal["dialogue", "image", "music", "speech"]
 
 SUBJECTS: tuple[Subject, ...] = ("dialogue", "image", "music", "speech")
+
+UNDECODABLE = "undecodable"
+"""Code of a record that could not be measured since its media cannot be decoded, which is a fault of the record."""
 
 
 class Measure(Record):
@@ -79,6 +86,40 @@ def as_readings(row: Row) -> dict[str, Reading]:
 
 
 @dataclass(frozen=True)
+class AssetFacts:
+    """What is known of an asset without its bytes.
+
+    Attributes:
+        subject: What its table holds.
+        row: Its published row without the media bytes.
+        problem: Why the bytes cannot be decoded; empty where they can.
+    """
+
+    subject: Subject
+    row: Row
+    problem: str = ""
+
+
+class ShardAssets:
+    """The assets of one shard.
+
+    Attributes:
+        by_id: Each by its id.
+    """
+
+    def __init__(self, assets: Iterable[AssetFacts]) -> None:
+        self.by_id: dict[str, AssetFacts] = {}
+        self._names: dict[str, list[str]] = {}
+        for facts in assets:
+            self.by_id.setdefault(facts.row["id"], facts)
+            self._names.setdefault(facts.row["dialogue_id"], []).append(facts.row["id"])
+
+    def names_of(self, dialogue: str) -> Sequence[str]:
+        """Ids of the assets whose rows say that they belong to a dialogue; one that stands twice, twice."""
+        return self._names.get(dialogue, ())
+
+
+@dataclass(frozen=True)
 class AuditItem:
     """A record as audits see it.
 
@@ -88,6 +129,8 @@ class AuditItem:
         row: Its published row without the media bytes.
         data: Encoded media; None for a dialogue.
         decode: Turns the bytes into what :attr:`media` is.
+        look_up: Gives the assets of the dialogue's shard, decoding each once for all dialogues when it is first called;
+            None for assets, and for dialogues whose media are not made yet.
     """
 
     id: str
@@ -95,6 +138,7 @@ class AuditItem:
     row: Row
     data: bytes | None = None
     decode: Callable[[bytes], Any] | None = None
+    look_up: Callable[[], ShardAssets] | None = None
 
     @cached_property
     def media(self) -> Any:
@@ -139,10 +183,56 @@ class Comparer(Protocol):
         ...
 
 
+class Ask(Protocol):
+    """Asks an LLM at the pace, within the budget and over the journal of the audit: no answer is paid for twice."""
+
+    async def __call__(
+        self, request: ChatRequest, parse: Callable[[str], T], retry_text: Callable[[str], str] | None = None
+    ) -> T:
+        """Ask until an answer is valid, each time with the next seed.
+
+        Args:
+            request: The first attempt.
+            parse: Turns the raw answer into a value; raises ValueError in words that the model can mend it by.
+            retry_text: Words the problem for the model, which then sees its answer, too; None asks afresh.
+
+        Raises:
+            ChatFailure: the call failed, or no answer was valid.
+            EndpointError: no call can succeed.
+            Drained: the audit is ending.
+        """
+        ...
+
+
+class Inquirer(Protocol):
+    """Measures records one by one by asking an LLM about them, many at the same time on one event loop.
+
+    Attributes:
+        sees_pictures: True where it is to be given a dialogue's pictures.
+    """
+
+    sees_pictures: bool
+
+    async def measure(self, item: AuditItem, pictures: Mapping[str, AuditItem], ask: Ask) -> Readings:
+        """Return a record's readings; what :class:`Ask` raises goes through.
+
+        Args:
+            pictures: Those of the dialogue by their asset's name, as far as they are there.
+        """
+        ...
+
+
 class AuditOptions(BaseModel):
-    """Base of an audit's options: closed. All of them are part of its fingerprint."""
+    """Base of an audit's options: closed. All of them are part of its fingerprint, unless it asks an LLM.
+
+    Attributes:
+        reads_assets: True for audits of dialogues that call :attr:`AuditItem.look_up`: they measure a dialogue again
+            whenever one of its assets changed. No option, but a property of the audit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads_assets: ClassVar[bool] = False
 
     def as_published(self) -> dict[str, Any]:
         """The options as the corpus's index of audits states them: no path of this machine among them."""
@@ -177,6 +267,19 @@ class AuditPlugin(Protocol):
         """Say which Python package or system part is missing and how to get it, or None."""
         ...
 
-    def load(self, options: Any, models: ModelFiles) -> Auditor | Comparer:
+    def load(self, options: Any, models: ModelFiles) -> Auditor | Comparer | Inquirer:
         """Load weights, once, in the worker."""
+        ...
+
+
+@runtime_checkable
+class AskingPlugin(AuditPlugin, Protocol):
+    """An audit that asks an LLM: :meth:`load` returns an :class:`Inquirer`, which works where the audit was started."""
+
+    def writer(self, options: Any) -> Writer:
+        """Return which models are asked, how they are reached and what they cost."""
+        ...
+
+    def identity(self, options: Any) -> Mapping[str, Any]:
+        """Return what its readings depend on, as JSON-able values: models and their sampling, hashes of the prompts."""
         ...

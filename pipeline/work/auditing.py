@@ -15,9 +15,20 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from pipeline.contracts.audit import AuditItem, Auditor, Comparer, Sketch, Subject, as_rows
+from pipeline.contracts.audit import (
+    SUBJECTS,
+    UNDECODABLE,
+    AuditItem,
+    Auditor,
+    Comparer,
+    Inquirer,
+    Sketch,
+    Subject,
+    as_rows,
+)
 from pipeline.contracts.storage import Journal, Row, ShardStore
 from pipeline.contracts.watch import Watch
+from pipeline.values.ids import content_key
 from pipeline.work.orders import Order, base_row, order_key
 
 ITEMS_AT_A_TIME = 16
@@ -36,7 +47,8 @@ SCHEMA = pa.schema(
         ("sketch", pa.binary()),
     ]
 )
-"""A record that could not be measured, for its media cannot be decoded, has the status ``failed``."""
+"""A record that could not be measured has the status ``failed``: its media cannot be decoded (:data:`UNDECODABLE`), or
+a call about it came to nothing (that call's own code)."""
 
 
 class AuditSource(Protocol):
@@ -60,17 +72,19 @@ class AuditJob:
         fingerprint: Hash over version, options and models.
         compares: True where :attr:`load` returns a comparer.
         load: Loads the weights at its first call.
+        reads_assets: True where readings of a dialogue rest on its assets too.
     """
 
     name: str
     about: Subject
     fingerprint: str
     compares: bool
-    load: Callable[[], Auditor | Comparer]
+    load: Callable[[], Auditor | Comparer | Inquirer]
+    reads_assets: bool = False
 
 
 @dataclass
-class _Due:
+class Due:
     """An audit's part of a shard: what holds, what is journalled, what is to be measured."""
 
     job: AuditJob
@@ -93,23 +107,35 @@ def audit_shard(
         AuditError: an audit cannot work.
     """
     for subject in dict.fromkeys(job.about for job in jobs):
-        index = [entry for entry in source.index(subject) if sample is None or entry[1] in sample]
-        due = [found for job in jobs if job.about == subject and (found := _find_due(job, index, store)) is not None]
+        some = [job for job in jobs if job.about == subject]
+        due = [found for job in some if (found := find_due(job, _index(job, source, sample), store)) is not None]
         _measure(due, source, subject, watch)
         for one in due:
-            _commit(one, store, {name for name, _, _ in source.index(subject)})
+            commit(one, store, {name for name, _, _ in source.index(subject)})
 
 
 def find_stale(
     job: AuditJob, source: AuditSource, store: ShardStore, sample: frozenset[str] | None
 ) -> list[Order[str]]:
     """Return what an audit of a shard would measure, reading neither media nor weights."""
-    index = [entry for entry in source.index(job.about) if sample is None or entry[1] in sample]
-    due = _find_due(job, index, store)
+    due = find_due(job, _index(job, source, sample), store)
     return [] if due is None else [due.orders[name] for name in sorted(due.missing)]
 
 
-def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> _Due | None:
+def _index(job: AuditJob, source: AuditSource, sample: frozenset[str] | None) -> list[tuple[str, str, str]]:
+    """Return the records that an audit looks at, each with the hash of all that its readings rest on."""
+    index = [entry for entry in source.index(job.about) if sample is None or entry[1] in sample]
+    if not job.reads_assets:
+        return index
+    assets: dict[str, list[tuple[str, str, str]]] = {}
+    for subject in SUBJECTS:
+        for name, dialogue, content in source.index(subject) if subject != "dialogue" else ():
+            assets.setdefault(dialogue, []).append((subject, name, content))
+    return [(name, dialogue, content_key(content, assets.get(name, []))) for name, dialogue, content in index]
+
+
+def find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> Due | None:
+    """Return what an audit has to do on the records of an index; None where it is committed for exactly these."""
     orders = {
         name: Order(name, {"content": content, "audit": job.fingerprint}, dialogue) for name, dialogue, content in index
     }
@@ -123,7 +149,7 @@ def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: Shard
     }
     journal = store.journal(job.name)
     made = held | _journalled(journal, orders)
-    return _Due(job, orders, journal, made, orders.keys() - made.keys())
+    return Due(job, orders, journal, made, orders.keys() - made.keys())
 
 
 def _journalled(journal: Journal, orders: Mapping[str, Order[str]]) -> dict[str, Row]:
@@ -143,7 +169,7 @@ def _row(order: Order[str]) -> Row:
     return {**base_row(order), "dialogue_id": order.payload, "readings": [], "sketch": None}
 
 
-def _measure(due: Sequence[_Due], source: AuditSource, subject: Subject, watch: Watch) -> None:
+def _measure(due: Sequence[Due], source: AuditSource, subject: Subject, watch: Watch) -> None:
     wanted = {name for one in due for name in one.missing}
     if not wanted:
         return
@@ -154,7 +180,7 @@ def _measure(due: Sequence[_Due], source: AuditSource, subject: Subject, watch: 
         for one in due:
             for item, reason in broken:
                 if item.id in one.missing:
-                    _keep(one, item.id, {"status": "failed", "code": "undecodable", "message": reason})
+                    keep(one, item.id, {"status": "failed", "code": UNDECODABLE, "message": reason})
             some = [item for item in whole if item.id in one.missing]
             if some:
                 _measure_some(one, some)
@@ -175,23 +201,30 @@ def _decode(batch: Iterable[AuditItem]) -> tuple[list[AuditItem], list[tuple[Aud
     return whole, broken
 
 
-def _measure_some(one: _Due, items: Sequence[AuditItem]) -> None:
+def _measure_some(one: Due, items: Sequence[AuditItem]) -> None:
     auditor: Any = one.job.load()
     if one.job.compares:
         for item, sketch in zip(items, auditor.sketch(items), strict=True):
-            _keep(one, item.id, {}, sketch)
+            keep(one, item.id, {}, sketch)
         return
     for item, readings in zip(items, auditor.measure(items), strict=True):
-        _keep(one, item.id, {"readings": as_rows(readings)})
+        keep(one, item.id, {"readings": as_rows(readings)})
 
 
-def _keep(one: _Due, name: str, row: Row, sketch: bytes | None = None) -> None:
+def keep(one: Due, name: str, row: Row, sketch: bytes | None = None) -> None:
+    """Journal what a record came to, and take it in."""
     order = one.orders[name]
     one.journal.append({"record": name, "input_key": order.input_key, "row": row}, sketch)
     one.made[name] = {**_row(order), **row, "sketch": sketch}
 
 
-def _commit(one: _Due, store: ShardStore, there: set[str]) -> None:
+def commit(one: Due, store: ShardStore, there: set[str], facts: Mapping[str, Any] | None = None) -> None:
+    """Commit an audit's rows of a shard, when none is missing.
+
+    Args:
+        there: All records that the shard has now; rows of others are dropped.
+        facts: For the receipt, beside the fingerprint.
+    """
     carried = [
         row for row in store.rows(one.job.name) if row["record_id"] in there and row["record_id"] not in one.orders
     ]
@@ -204,7 +237,7 @@ def _commit(one: _Due, store: ShardStore, there: set[str]) -> None:
         order_key=order_key(one.orders.values()),
         num_ok=len(rows) - failed,
         num_failed=failed,
-        facts={"fingerprint": one.job.fingerprint},
+        facts={"fingerprint": one.job.fingerprint, **(facts or {})},
     )
 
 

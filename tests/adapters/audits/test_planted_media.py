@@ -27,7 +27,7 @@ HELD_OUT = {"pictures": (91, 92), "music": (95, 96)}
 GOAL = 0.95
 
 NOT_FOUND_YET = {"copied_as_mp3"}
-"""Faults that are planted and measured, whose recall misses the goal; nothing sound may be taken for them all the same."""
+"""Faults that are planted and measured, whose recall misses the goal."""
 
 PICTURES = (picture_basics.PLUGIN, picture_quality.PLUGIN, picture_twins.PLUGIN)
 MUSIC = (sound_basics.MUSIC, music_brief.PLUGIN, music_twins.PLUGIN)
