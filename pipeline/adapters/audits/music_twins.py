@@ -1,9 +1,9 @@
 """Pieces that are the same recording: landmarks of the spectrum, and how many of them another piece has in step.
 
 A landmark is a pair of spectral peaks: both frequencies and the time between them (Wang 2003, "An industrial-strength
-audio search algorithm"). It outlives another loudness, a cut at the ends and soft noise. A lossy format moves many peaks, and
-leaves a share of 0.15 to 0.3; two pieces to the same words, in one key, tempo and cast, may have 0.1 to 0.2 of theirs
-in step, so the limit lies above that and most copies in such a format pass.
+audio search algorithm"). It outlives another loudness, a cut at the ends and soft noise. A lossy format moves many
+peaks, and leaves a share of 0.15 to 0.3; two pieces to the same words, in one key, tempo and cast, may have 0.1 to 0.2
+of theirs in step, so the limit lies above that and most copies in such a format pass.
 """
 
 from __future__ import annotations
