@@ -8,6 +8,7 @@ ones of their dialogue, and what is judged is not the share of wrong words but i
 from __future__ import annotations
 
 import json
+import math
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -146,7 +147,7 @@ def _lower_bound(errors: int, words: int) -> float | None:
     if words < MIN_WORDS:
         return None
     share, z2 = errors / words, Z_ONE_SIDED**2
-    spread = Z_ONE_SIDED * (share * (1 - share) / words + z2 / (4 * words**2)) ** 0.5
+    spread = Z_ONE_SIDED * math.sqrt(share * (1 - share) / words + z2 / (4 * words**2))
     return max(0.0, (share + z2 / (2 * words) - spread) / (1 + z2 / words))
 
 
