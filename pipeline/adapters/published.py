@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_picture, decode_sound
-from pipeline.contracts.audit import SUBJECTS, AuditItem, Subject
+from pipeline.contracts.audit import CONTENT, SUBJECTS, AuditItem, Subject, content_of
 from pipeline.contracts.ledger import Ledger
+from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import content_key, sha256_hex
+from pipeline.values.ids import sha256_hex
 
 TABLE_OF: Mapping[Subject, str] = {"dialogue": "dialogues", "image": "images", "music": "music", "speech": "speech"}
 MEDIUM_OF: Mapping[Subject, str] = {"image": "image", "music": "audio", "speech": "audio"}
@@ -42,7 +43,6 @@ _NEEDED: Mapping[Subject, tuple[str, ...]] = {
     "music": ("id", "dialogue_id", "audio"),
     "speech": ("id", "dialogue_id", "audio"),
 }
-_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class PublishedShard:
     def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
         """Yield the wanted records with their media, a few rows at a time."""
         for row in self.rows(subject, wanted=wanted):
+            row.pop(SCORES, None)  # what was read before must not bear on what is read now
             if subject == "dialogue":
                 yield AuditItem(row["id"], row["id"], row)
                 continue
@@ -92,6 +93,10 @@ class PublishedShard:
         except (OSError, pa.ArrowException) as exc:
             raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
 
+    def ids(self, subject: Subject) -> set[str]:
+        """Return the ids of all records, reading nothing else."""
+        return {row["id"] for row in self.rows(subject, ["id"])}
+
     def columns_of(self, subject: Subject, *names: str) -> list[str]:
         """Return those of some columns that the subject's table has."""
         path = self.files.get(subject)
@@ -104,8 +109,8 @@ class PublishedShard:
             return
         names = _column_names(path)
         if subject == "dialogue":
-            for row in self.rows(subject, self.columns_of(subject, "id", *_WORDS)):
-                yield row["id"], row["id"], content_key(row)
+            for row in self.rows(subject, self.columns_of(subject, *CONTENT)):
+                yield row["id"], row["id"], content_of(row)
         elif "sha256" in names:
             for row in self.rows(subject, ["id", "dialogue_id", "sha256"]):
                 yield row["id"], row["dialogue_id"], row["sha256"]

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.published import PublishedCorpus
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
 from pipeline.values.errors import CorpusError
@@ -95,10 +96,14 @@ class CorpusReadings:
             raise CorpusError(f"{path}: is damaged ({exc}); run `anyinstruct audit` on the corpus again") from exc
 
     def rows(self, audit: TakenAudit) -> Iterator[RecordReadings]:
-        """Yield one audit's rows over all shards, leaving out those of an earlier version or other options."""
+        """Yield one audit's rows over all shards, leaving out those of an earlier version or other options.
+
+        Readings of what is not published, such as a dialogue that fell short of a limit, stay and are left out, too.
+        """
         for folder in self._folders(audit):
+            published = self._published(audit.about, None if audit.compares else int(folder.name))
             for row in ShardFolder(folder).rows(audit.name):
-                if json.loads(row["inputs"])["audit"] == audit.fingerprint:
+                if row["record_id"] in published and json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     problem = row["message"] if row["status"] == "failed" else ""
                     yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
 
@@ -107,6 +112,10 @@ class CorpusReadings:
         for audit in self.audits:
             for row in self.rows(audit):
                 yield from _find(audit, row)
+
+    def _published(self, about: Subject, number: int | None) -> set[str]:
+        shards = PublishedCorpus(self._folder.parent).shards
+        return {name for shard in shards if number in (None, shard.number) for name in shard.ids(about)}
 
     def _folders(self, audit: TakenAudit) -> list[Path]:
         if audit.compares:

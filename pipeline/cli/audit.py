@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
 import time
 from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.readings import FOLDER
 from pipeline.cli.fetching import fetch_models
+from pipeline.cli.following import follow
 from pipeline.cli.plain import plain
 from pipeline.cli.run import INTERRUPTED
 from pipeline.contracts.watch import Drained
 from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_audits, known_audits
 from pipeline.execution.cluster import Pool, PoolShape
+from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
 from pipeline.work.audit_summary import Summary
-
-PLAIN_EVERY_SECONDS = 10.0
 
 
 def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
@@ -35,6 +31,8 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
     console = Console(highlight=False, stderr=as_json)
     chosen = choose_audits(setting.names, setting.options)
     _check_limits(setting, {measure.name for audit in chosen for measure in audit.measures})
+    setting = adopt_screen(setting)
+    chosen = choose_audits(setting.names, setting.options)
     started = time.monotonic()
     lock = CorpusLock.acquire(setting.root / FOLDER)
     try:
@@ -42,7 +40,7 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
         fetch_models(ModelCache(), list(models), console)
         build = partial(AuditWork, setting, lock.epoch)
         run = AuditRun(setting, lock, lambda: Pool(build, shape))
-        summaries = asyncio.run(_execute(run, console))
+        summaries = asyncio.run(follow(run, console, "auditing", "readings"))
     except (Drained, KeyboardInterrupt):
         console.print("Stopped; what was measured is kept. To go on, give the same command again.", markup=False)
         return INTERRUPTED
@@ -98,41 +96,6 @@ def _check_limits(setting: AuditSetting, known: set[str]) -> None:
     for name in setting.limits:
         if name not in known:
             raise ManifestError(f"--limit {name}: no measure of these audits; there are {', '.join(sorted(known))}")
-
-
-async def _execute(run: AuditRun, console: Console) -> list[Summary]:
-    loop = asyncio.get_running_loop()
-    draining: list[asyncio.Task[None]] = []
-
-    def on_interrupt() -> None:
-        if draining:
-            print("\nStopped at once.", file=sys.stderr, flush=True)
-            os._exit(INTERRUPTED)
-        console.print("Finishing what is in hand; press Ctrl-C again to stop at once.", markup=False)
-        draining.append(loop.create_task(run.drain()))
-
-    loop.add_signal_handler(signal.SIGINT, on_interrupt)
-    if not console.is_terminal:
-        run.on_progress = _PlainProgress(console)
-        return await run.execute()
-    columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("auditing", total=None)
-        run.on_progress = lambda done, total: progress.update(task, completed=done, total=total)
-        return await run.execute()
-
-
-class _PlainProgress:
-    """A line every ten seconds."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._next = time.monotonic() + PLAIN_EVERY_SECONDS
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + PLAIN_EVERY_SECONDS
-            self._console.print(f"{done:,} of {total:,} readings", markup=False)
 
 
 def _print(summaries: list[Summary], console: Console) -> None:

@@ -97,7 +97,7 @@ def audit_shard(
         due = [found for job in jobs if job.about == subject and (found := _find_due(job, index, store)) is not None]
         _measure(due, source, subject, watch)
         for one in due:
-            _commit(one, store, {name for name, _, _ in source.index(subject)})
+            _commit(one, store)
 
 
 def find_stale(
@@ -191,16 +191,19 @@ def _keep(one: _Due, name: str, row: Row, sketch: bytes | None = None) -> None:
     one.made[name] = {**_row(order), **row, "sketch": sketch}
 
 
-def _commit(one: _Due, store: ShardStore, there: set[str]) -> None:
-    carried = [
-        row for row in store.rows(one.job.name) if row["record_id"] in there and row["record_id"] not in one.orders
-    ]
+def _commit(one: _Due, store: ShardStore) -> None:
+    """Put what was measured beside what is there already.
+
+    Rows of other records stay: of a larger sample, or of dialogues that the screen has rejected and that may come back.
+    In the order of their ids, so that the same readings make the same file whoever asked for them.
+    """
+    carried = [row for row in store.rows(one.job.name) if row["record_id"] not in one.orders]
     rows = [one.made[name] for name in one.orders]
     failed = sum(row["status"] == "failed" for row in rows)
     store.commit(
         one.job.name,
         SCHEMA,
-        [*rows, *carried],
+        sorted([*rows, *carried], key=lambda row: str(row["record_id"])),
         order_key=order_key(one.orders.values()),
         num_ok=len(rows) - failed,
         num_failed=failed,
@@ -209,12 +212,15 @@ def _commit(one: _Due, store: ShardStore, there: set[str]) -> None:
 
 
 def compare_all(
-    job: AuditJob, stores: Sequence[ShardStore], corpus_store: ShardStore, sample: frozenset[str] | None
+    job: AuditJob,
+    shards: Sequence[tuple[AuditSource, ShardStore]],
+    corpus_store: ShardStore,
+    sample: frozenset[str] | None,
 ) -> None:
-    """Compare the sketches of all shards, and commit one row a record into the corpus's own audit folder."""
+    """Compare the sketches of all shards' records, and commit one row a record into the corpus's own audit folder."""
     orders: dict[str, Order[str]] = {}
-    for store in stores:
-        for row in _sketched(job, store, sample):
+    for source, store in shards:
+        for row in _sketched(job, source, store, sample):
             inputs = json.loads(row["inputs"])
             orders[row["record_id"]] = Order(row["record_id"], inputs, row["dialogue_id"])
     # Each reading rests on all the others' sketches, so the rows hold for exactly this set.
@@ -224,8 +230,8 @@ def compare_all(
         return
 
     def sketches() -> Iterator[Sketch]:
-        for store in stores:
-            for row in _sketched(job, store, sample):
+        for source, store in shards:
+            for row in _sketched(job, source, store, sample):
                 if row["sketch"] is not None:
                     yield Sketch(row["record_id"], row["dialogue_id"], row["sketch"])
 
@@ -237,8 +243,10 @@ def compare_all(
     )
 
 
-def _sketched(job: AuditJob, store: ShardStore, sample: frozenset[str] | None) -> Iterator[Row]:
+def _sketched(job: AuditJob, source: AuditSource, store: ShardStore, sample: frozenset[str] | None) -> Iterator[Row]:
+    there = {name for name, dialogue, _ in source.index(job.about) if sample is None or dialogue in sample}
     for row in store.rows(job.name):
-        is_wanted = sample is None or row["dialogue_id"] in sample
-        if is_wanted and row["status"] == "ok" and json.loads(row["inputs"])["audit"] == job.fingerprint:
+        if row["record_id"] not in there or row["status"] != "ok":
+            continue
+        if json.loads(row["inputs"])["audit"] == job.fingerprint:
             yield row
