@@ -22,7 +22,7 @@ from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
 from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
 from pipeline.values.records import Modality, PlannedDialogue, Topic
-from pipeline.values.rejections import Rejection, Rejections, merge_rejections
+from pipeline.values.rejections import Rejections, merge_rejections
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.limits import STAGE as LIMITS
@@ -260,11 +260,7 @@ class Run:
 
         whole = {shard: screening.select(shard) for shard in shards}
         look = LimitScreen(self.project, None, Silence())
-        due: dict[int, int] = {}
-        for shard, planned in whole.items():
-            if count := look.count_due(shard, planned):
-                due[shard] = count
-            await asyncio.sleep(0)  # as in _take_written
+        due = await look.find_due(whole)
         if due or not look.is_stated:
             self.tally.expect(LIMITS, sum(due.values()), 0)
             lock = CorpusLock.acquire(look.folder)
@@ -273,11 +269,7 @@ class Run:
                 look.write_index(lock)
             finally:
                 lock.release()
-        short: dict[str, Rejection] = {}
-        for shard, planned in whole.items():
-            short |= look.reject(shard, planned)
-            await asyncio.sleep(0)
-        return merge_rejections(twins, short)
+        return merge_rejections(twins, await look.reject(whole))
 
     async def _publish(self, shards: Shards, rejections: Rejections) -> Ledger:
         """Pack the shards that changed, and write card and ledger if anything did."""

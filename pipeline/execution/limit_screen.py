@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from pipeline.work.rendered import RenderedShard
 from pipeline.work.shard_rows import ShardRows
 
 Options = Mapping[str, Mapping[str, Any]]
+Shards = Mapping[int, Sequence[PlannedDialogue]]
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,25 @@ class LimitScreen:
         taken = {audit.chosen.plugin.name: self._read(audit.chosen, shard, source) for audit in self._audits}
         return list(find_shortfalls(self.limits, taken))
 
-    def reject(self, shard: int, planned: Sequence[PlannedDialogue]) -> dict[str, Rejection]:
-        """Return the dialogues of a shard that are rejected for it."""
-        return reject_short(self.find(shard, planned))
+    async def find_due(self, shards: Shards) -> dict[int, int]:
+        """Count the readings that each shard still needs; shards that need none are left out.
+
+        A large corpus takes a while, and the run goes on telling of itself meanwhile.
+        """
+        due: dict[int, int] = {}
+        for shard, planned in shards.items():
+            if count := self.count_due(shard, planned):
+                due[shard] = count
+            await asyncio.sleep(0)
+        return due
+
+    async def reject(self, shards: Shards) -> dict[str, Rejection]:
+        """Return the dialogues that are rejected for a limit."""
+        rejections: dict[str, Rejection] = {}
+        for shard, planned in shards.items():
+            rejections |= reject_short(self.find(shard, planned))
+            await asyncio.sleep(0)
+        return rejections
 
     @property
     def is_stated(self) -> bool:

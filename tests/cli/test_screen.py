@@ -83,7 +83,10 @@ def test_a_shard_that_is_not_rendered_is_left_out_and_told(
     ("limits", "message"),
     [
         ((), "screen.limits: there are none; state some"),
-        (("image.contrst=1",), "screen.limits.image.contrst: no audit takes such a measure; did you mean image.contrast"),
+        (
+            ("image.contrst=1",),
+            "screen.limits.image.contrst: no audit takes such a measure; did you mean image.contrast",
+        ),
         (("image.contrast=high",), "write measure=number"),
     ],
 )

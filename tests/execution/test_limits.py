@@ -180,7 +180,7 @@ def test_a_trial_says_what_a_limit_would_reject_and_rejects_nothing(project: Pro
 
 def test_readings_of_what_is_gone_are_garbage_and_a_run_afterwards_has_nothing_to_do(project: Project) -> None:
     ledger, _ = project.run(limits={"image.contrast": LIMIT})
-    project.run(limits={"image.contrast": LIMIT}, num_topics=10)
+    project.run(limits={"image.contrast": LIMIT}, num_topics=9)
     find = Collector(CorpusFolder(project.corpus)).find_rows
     kinds = {item.kind for item in find()}
     assert READINGS in kinds
@@ -189,7 +189,7 @@ def test_readings_of_what_is_gone_are_garbage_and_a_run_afterwards_has_nothing_t
     assert find() == []
     assert not measured(project.corpus)
     assert verify(project.corpus).is_sound
-    _, run = project.run(limits={"image.contrast": LIMIT}, num_topics=10)
+    _, run = project.run(limits={"image.contrast": LIMIT}, num_topics=9)
     assert (run.was_idle, num_measured(run)) == (True, 0)
     again, run = project.run(limits={"image.contrast": LIMIT})
     assert again.counts == ledger.counts
@@ -199,14 +199,16 @@ def test_readings_of_what_is_gone_are_garbage_and_a_run_afterwards_has_nothing_t
 def test_readers_of_the_tables_find_the_scores(project: Project) -> None:
     project.run(limits={"image.contrast": 0.0})
     contrasts = project.contrasts()
-    images = datasets.load_dataset(str(project.corpus), "images", split="train", cache_dir=str(project.folder / "cache"))
+    images = datasets.load_dataset(
+        str(project.corpus), "images", split="train", cache_dir=str(project.folder / "cache")
+    )
     loaded = {row["dialogue_id"]: scores(row) for row in images.remove_columns("image")}
     assert {name: found["image.contrast"] for name, found in loaded.items()} == contrasts
     query = f"""
         SELECT i.dialogue_id, s.score.value FROM read_parquet('{project.corpus}/images/*.parquet') i,
         unnest(i.scores) s(score) WHERE s.score.measure = 'image.contrast'
     """
-    assert dict(duckdb.sql(query).fetchall()) == contrasts
+    assert dict(duckdb.connect().execute(query).fetchall()) == contrasts
 
 
 def test_plan_status_and_card_tell_of_limits(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
