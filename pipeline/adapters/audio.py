@@ -15,19 +15,21 @@ from pipeline.adapters.ogg import renumber_stream
 from pipeline.adapters.resampling import choose_rate, resample
 from pipeline.contracts.render import AudioFacts
 from pipeline.values.ids import sha256_hex
-from pipeline.values.units import LUFS, Hertz, Seconds
+from pipeline.values.units import Hertz, Seconds
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Samples = npt.NDArray[np.float32]
-    Spectrum = npt.NDArray[np.complex128]
 
 AudioExtension = Literal["flac", "wav", "mp3", "opus"]
 
-SILENCE_LUFS: LUFS = -70.0
-"""The absolute gate of BS.1770-4: anything quieter counts as silence, and silence is reported as this."""
+EXACT = ("flac", "wav")
+"""Formats that keep 16 bits of a sample as they are."""
+
+FULL_SCALE = 32768.0
+"""What libsndfile divides 16 bits by; a power of two, so nothing is rounded."""
 
 RATES = {
     "mp3": (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
@@ -54,17 +56,15 @@ def encode_audio(
         ValueError: no frames, more than 8 channels, a sample that is not finite, an extension that is not offered, or
             a sample rate that the format does not take.
     """
-    import numpy as np
     import soundfile
 
-    frames = _as_frames(samples)
+    frames = as_frames(samples)
     if extension not in ("flac", "wav", "mp3", "opus"):
         raise ValueError(f"audio format {extension!r} is not offered; use flac, wav, mp3 or opus")
     if extension in RATES:
         rate = choose_rate(sample_rate, RATES[extension])
         frames, sample_rate = resample(frames, sample_rate, rate), rate
-    # Rounded here and not by libsndfile, so that every format holds the same integers.
-    integers = np.round(np.clip(frames, -1.0, 1.0) * 32767.0).astype(np.int16)
+    integers = _as_integers(frames)
     buffer = io.BytesIO()
     try:
         soundfile.write(buffer, integers, sample_rate, **_settings(extension, quality))
@@ -80,7 +80,7 @@ def encode_audio(
 
 def _settings(extension: str, quality: int | None) -> dict[str, Any]:
     """What libsndfile is told; its level of compression runs from 0, the best quality, to 1."""
-    if extension in ("flac", "wav"):
+    if extension in EXACT:
         return {"format": extension.upper(), "subtype": "PCM_16"}
     level = 1.0 - (quality or DEFAULT_QUALITY[extension]) / 100
     if extension == "mp3":
@@ -119,7 +119,7 @@ def measure_audio(samples: Samples, sample_rate: Hertz) -> AudioFacts:
     """
     import numpy as np
 
-    frames = _as_frames(samples)
+    frames = as_frames(samples)
     return AudioFacts(
         duration=frames.shape[0] / sample_rate,
         sample_rate=sample_rate,
@@ -132,68 +132,28 @@ def measure_audio(samples: Samples, sample_rate: Hertz) -> AudioFacts:
 def encode_and_measure(
     samples: Samples, sample_rate: Hertz, extension: str, quality: int | None = None
 ) -> tuple[bytes, AudioFacts]:
-    """Encode, decode again and measure that: the facts are those that a reader of the bytes will find.
+    """Encode, and measure what was kept: the facts are those that a reader of the bytes will find.
 
     Most other decoders give all Opus out at 48 kHz; libsndfile, as here, at the rate that went in.
 
     Raises:
         ValueError: as :func:`encode_audio`.
     """
+    import numpy as np
+
     data = encode_audio(samples, sample_rate, extension, quality)
+    if extension in EXACT:
+        # What such a file holds is known without reading it again.
+        return data, measure_audio(np.divide(_as_integers(samples), FULL_SCALE, dtype=np.float32), sample_rate)
     heard, heard_rate = decode_audio(data)
     return data, measure_audio(heard, heard_rate)
-
-
-def measure_loudness(samples: Samples, sample_rate: Hertz) -> LUFS:
-    """Integrated loudness after ITU-R BS.1770-4, at least :data:`SILENCE_LUFS`.
-
-    K-weighting, blocks of 0.4 s every 0.1 s, an absolute gate at -70 LUFS and a relative one 10 LU under what passed
-    the first. All channels weigh 1.0 (the standard's 1.41 is for surround channels). A clip shorter than a block is
-    measured as one block.
-
-    Args:
-        samples: (num_frames, num_channels), or (num_frames,) for one channel.
-        sample_rate: 8,000 Hz at least; under that the shelf of the filter lies over half the rate.
-    """
-    import numpy as np
-
-    weighted = _weight_by_hearing(_as_frames(samples), sample_rate)
-    energies = np.concatenate([[0.0], np.cumsum(np.sum(np.square(weighted), axis=1))])
-    block = min(round(0.4 * sample_rate), weighted.shape[0])
-    starts = np.arange(0, weighted.shape[0] - block + 1, max(1, round(0.1 * sample_rate)))
-    powers = (energies[starts + block] - energies[starts]) / block
-    powers = powers[powers > _power_of(SILENCE_LUFS)]
-    if powers.size == 0:
-        return SILENCE_LUFS
-    powers = powers[powers > float(np.mean(powers)) / 10.0]
-    return _loudness_of(float(np.mean(powers)))
-
-
-def set_loudness(samples: Samples, sample_rate: Hertz, target: LUFS, peak_ceiling: float = 0.891) -> Samples:
-    """Scale to a loudness, or to the peak ceiling where that is reached first.
-
-    gain = min(10^((target - loudness) / 20), peak_ceiling / peak); one gain for the clip, so nothing is compressed or
-    clipped. Silence is returned as it is.
-
-    Args:
-        peak_ceiling: Largest absolute sample allowed; 0.891 is -1 dBFS (sample peak, not oversampled true peak).
-    """
-    import numpy as np
-
-    frames = _as_frames(samples)
-    loudness = measure_loudness(frames, sample_rate)
-    peak = float(np.max(np.abs(frames)))
-    if loudness <= SILENCE_LUFS or peak <= 0.0:
-        return frames
-    gain = min(10.0 ** ((target - loudness) / 20.0), peak_ceiling / peak)
-    return np.asarray(frames * np.float32(gain), dtype=np.float32)
 
 
 def fade_ends(samples: Samples, sample_rate: Hertz, fade: Seconds = 0.005) -> Samples:
     """Fade in and out along half a cosine, so that a cut or a join does not click."""
     import numpy as np
 
-    frames = _as_frames(samples).copy()
+    frames = as_frames(samples).copy()
     num_faded = min(round(fade * sample_rate), frames.shape[0] // 2)
     if num_faded < 1:
         return frames
@@ -216,7 +176,7 @@ def trim_silence(
     """
     import numpy as np
 
-    frames = _as_frames(samples)
+    frames = as_frames(samples)
     loudest = np.max(np.abs(frames), axis=1)
     peak = float(np.max(loudest))
     if peak <= 0.0:
@@ -230,7 +190,12 @@ def trim_silence(
     return np.pad(inside, ((before, after), (0, 0)))
 
 
-def _as_frames(samples: Samples) -> Samples:
+def as_frames(samples: Samples) -> Samples:
+    """Return (num_frames, num_channels) in float32.
+
+    Raises:
+        ValueError: no frames, more than 8 channels, or a sample that is not finite.
+    """
     import numpy as np
 
     frames = np.asarray(samples, dtype=np.float32)
@@ -245,51 +210,8 @@ def _as_frames(samples: Samples) -> Samples:
     return frames
 
 
-def _weight_by_hearing(frames: Samples, sample_rate: Hertz) -> npt.NDArray[np.float64]:
-    """Apply the K-weighting of BS.1770-4 through the frequency domain.
-
-    The zeros appended (half a second) outlast the filter's ring, so this equals the recursive filter to rounding.
-    """
+def _as_integers(samples: Samples) -> npt.NDArray[np.int16]:
+    """Round to 16 bits; here and not in libsndfile, so that every format holds the same integers."""
     import numpy as np
 
-    num_frames = frames.shape[0]
-    size = 1 << (num_frames + sample_rate // 2 - 1).bit_length()
-    spectrum = np.fft.rfft(frames.astype(np.float64), n=size, axis=0)
-    weights = _hearing_response(size, sample_rate)
-    return np.fft.irfft(spectrum * weights[:, None], n=size, axis=0)[:num_frames]
-
-
-def _hearing_response(size: int, sample_rate: Hertz) -> Spectrum:
-    """Frequency response of K-weighting: a high shelf (the head), then a high-pass (revised low-frequency B curve).
-
-    The standard prints coefficients for 48 kHz only. The analogue parameters behind them, from which those of any
-    other rate follow by the bilinear transform, are those of B. De Man, "Evaluation of implementations of the EBU
-    R128 loudness measurement" (2018), as in libebur128.
-    """
-    import numpy as np
-
-    z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-
-    def biquad(b: tuple[float, float, float], a: tuple[float, float, float]) -> Spectrum:
-        response: Spectrum = (b[0] + b[1] * z + b[2] * z**2) / (a[0] + a[1] * z + a[2] * z**2)
-        return response
-
-    k, q = math.tan(math.pi * 1681.974450955533 / sample_rate), 0.7071752369554196
-    high = 10.0 ** (3.999843853973347 / 20.0)
-    middle = high**0.4996667741545416
-    shelf = biquad(
-        (high + middle * k / q + k * k, 2.0 * (k * k - high), high - middle * k / q + k * k),
-        (1.0 + k / q + k * k, 2.0 * (k * k - 1.0), 1.0 - k / q + k * k),
-    )
-    k, q = math.tan(math.pi * 38.13547087602444 / sample_rate), 0.5003270373238773
-    high_pass = biquad((1.0, -2.0, 1.0), (1.0 + k / q + k * k, 2.0 * (k * k - 1.0), 1.0 - k / q + k * k))
-    # The standard's second filter keeps b = (1, -2, 1) without the usual division by a0.
-    return shelf * high_pass * (1.0 + k / q + k * k)
-
-
-def _power_of(loudness: LUFS) -> float:
-    return float(10.0 ** ((loudness + 0.691) / 10.0))
-
-
-def _loudness_of(power: float) -> LUFS:
-    return -0.691 + 10.0 * math.log10(power)
+    return np.round(np.clip(as_frames(samples), -1.0, 1.0) * 32767.0).astype(np.int16)

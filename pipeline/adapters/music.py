@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import Field
 
-from pipeline.adapters.audio import encode_and_measure, fade_ends, measure_loudness, set_loudness, trim_silence
+from pipeline.adapters.audio import encode_and_measure, fade_ends, trim_silence
 from pipeline.adapters.brief_text import refuse_text
+from pipeline.adapters.loudness import is_quieter, measure_loudness, set_loudness
 from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.sound_options import SoundFileOptions
 from pipeline.adapters.speech import MAX_FLAT_SHARE, measure_flat_tops
@@ -180,8 +181,8 @@ def finish_music(samples: Samples, sample_rate: Hertz, brief: Brief, options: Mu
     if failure is not None:
         return failure
     levelled = set_loudness(_fade(wanted, sample_rate, options.fade_out), sample_rate, options.loudness)
-    data, facts = encode_and_measure(levelled, sample_rate, options.extension, options.quality)
-    notes = {"loudness": round(measure_loudness(levelled, sample_rate), 2)}
+    data, facts = encode_and_measure(levelled.samples, sample_rate, options.extension, options.quality)
+    notes = {"loudness": round(levelled.loudness, 2)}
     return Render(data=data, extension=options.extension, facts=facts, notes=notes)
 
 
@@ -197,9 +198,8 @@ def judge_raw_music(samples: Samples, sample_rate: Hertz, brief: Brief) -> Rende
     if num_bad:
         message = f"{num_bad} of {samples.size} samples are not finite; another dtype may help"
         return RenderFailure(code="not_finite", message=f"brief {brief.id}: {message}")
-    loudness = measure_loudness(samples, sample_rate)
-    if loudness < RAW_SILENCE:
-        message = f"music has {loudness:.1f} LUFS, must be over {RAW_SILENCE:g}"
+    if is_quieter(samples, sample_rate, RAW_SILENCE):
+        message = f"music has {measure_loudness(samples, sample_rate):.1f} LUFS, must be over {RAW_SILENCE:g}"
         return RenderFailure(code="silent", message=f"brief {brief.id}: {message}")
     sounding = trim_silence(samples, sample_rate, keep=0.0, threshold_below_peak=_QUIET_BELOW_PEAK)
     if sounding.shape[0] < MIN_SOUNDING_SHARE * samples.shape[0]:

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import Field
 
-from pipeline.adapters.audio import (
-    SILENCE_LUFS,
-    encode_and_measure,
-    fade_ends,
-    measure_loudness,
-    set_loudness,
-    trim_silence,
-)
+from pipeline.adapters.audio import encode_and_measure, fade_ends, trim_silence
 from pipeline.adapters.brief_text import refuse_text
+from pipeline.adapters.loudness import SILENCE_LUFS, is_quieter, measure_loudness, set_loudness
 from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.sound_options import SoundFileOptions
 from pipeline.contracts.render import Brief, Render, RenderFailure, Voice
@@ -262,16 +256,19 @@ def finish_speech(samples: Samples, sample_rate: Hertz, brief: Brief, options: C
     if failure is not None:
         return failure
     levelled = set_loudness(fade_ends(trimmed, sample_rate), sample_rate, options.loudness)
-    data, facts = encode_and_measure(levelled, sample_rate, options.extension, options.quality)
-    loudness = round(measure_loudness(levelled, sample_rate), 2)
-    notes = {"loudness": loudness, "voice": brief.voice.name if brief.voice else None, "rate": brief.rate}
+    data, facts = encode_and_measure(levelled.samples, sample_rate, options.extension, options.quality)
+    notes = {
+        "loudness": round(levelled.loudness, 2),
+        "voice": brief.voice.name if brief.voice else None,
+        "rate": brief.rate,
+    }
     return Render(data=data, extension=options.extension, facts=facts, notes=notes)
 
 
 def judge_raw_speech(samples: Samples, sample_rate: Hertz, brief: Brief) -> RenderFailure | None:
     """Refuse an engine's raw output that is silent or clipped."""
-    loudness = measure_loudness(samples, sample_rate) if samples.size else SILENCE_LUFS
-    if loudness < RAW_SILENCE:
+    if not samples.size or is_quieter(samples, sample_rate, RAW_SILENCE):
+        loudness = measure_loudness(samples, sample_rate) if samples.size else SILENCE_LUFS
         return RenderFailure(
             code="silent", message=f"brief {brief.id}: speech has {loudness:.1f} LUFS, must be over {RAW_SILENCE}"
         )

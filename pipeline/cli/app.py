@@ -172,6 +172,58 @@ def screen(
 
 
 @app.command()
+def export(  # noqa: PLR0913  an option is a parameter
+    corpus: CorpusFolder,
+    out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    to: Annotated[str, typer.Option(help="hf, webdataset, messages, parquet, or one of another package.")],
+    split: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="name=share, e.g. train=0.98; whole topics go to one split.", show_default=False),
+    ] = None,
+    split_by: Annotated[str, typer.Option(help="Column that must not leak: topic or meta_topic.")] = "topic",
+    cell: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Take this cell of the mix, and others only where named too.", show_default=False),
+    ] = None,
+    meta_topic: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Take this meta-topic, and others only where named too.", show_default=False),
+    ] = None,
+    where: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help='SQL over the dialogues\' columns, e.g. "num_rounds > 1".', show_default=False),
+    ] = None,
+    passing: Annotated[bool, typer.Option("--passing", help="Leave out dialogues that an audit faults.")] = False,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="option=value of the export, e.g. media=data.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that write at the same time.")] = 1,
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ray address of a cluster; left out, Ray starts on this machine.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Bring a finished corpus into the form that a trainer reads. Run again to write what has changed."""
+    from pipeline.cli.export import choose_ids, export_corpus, parse_options, parse_splits
+    from pipeline.execution.cluster import PoolShape
+    from pipeline.execution.exports import ExportSetting
+    from pipeline.work.exporting import Selection
+
+    setting = ExportSetting(
+        corpus,
+        out,
+        to,
+        parse_options(option or []),
+        parse_splits(split or [], split_by),
+        Selection(cells=tuple(cell or ()), meta_topics=tuple(meta_topic or ())),
+        choose_ids(corpus, where, passing),
+    )
+    raise typer.Exit(export_corpus(setting, PoolShape(workers, 1.0, 0.0, address), as_json))
+
+
+@app.command()
 def gc(
     corpus: CorpusFolder,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,

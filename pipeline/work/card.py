@@ -59,7 +59,7 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
     published = sorted((file for shard in shards for file in shard.files), key=lambda file: file.path)
     by_table = {name: found for name in PUBLISHED if (found := [f for f in published if f.table == name])}
     header = yaml.safe_dump(_header(ledger, by_table), sort_keys=False, allow_unicode=True, width=200)
-    return _template().render(
+    return markdown_template(TEMPLATE).render(
         header=Markdown(header),
         ledger=ledger,
         comma=Markdown(", "),
@@ -95,7 +95,7 @@ def _header(ledger: Ledger, by_table: Mapping[str, Sequence[FileEntry]]) -> dict
         "language": [str(ledger.manifest.get("language", "en"))],
         "license": _hub_licence(ledger),
         "tags": ["any-to-any", "synthetic", "instruction-tuning", *_modality_tags(ledger)],
-        "size_categories": [_size_category(ledger.counts.get("kept", 0))],
+        "size_categories": [size_category(ledger.counts.get("kept", 0))],
     }
     # A corpus of which nothing was kept has no file, and an empty list of configs is an error to the Hub.
     return {**header, "configs": configs} if configs else header
@@ -106,7 +106,8 @@ def _modality_tags(ledger: Ledger) -> list[str]:
     return ["text", *dict.fromkeys(names[m] for m in ledger.renderers if m in names)]
 
 
-def _size_category(num_dialogues: int) -> str:
+def size_category(num_dialogues: int) -> str:
+    """Return the Hub's size category of a number of rows."""
     lower = ""
     for limit, name in SIZE_STEPS:
         if num_dialogues < limit:
@@ -213,7 +214,8 @@ def _finalize(value: Any) -> Any:
 
 
 @cache
-def _template() -> jinja2.Template:
+def markdown_template(name: str) -> jinja2.Template:
+    """Return a template of this folder, in which free text shows letter by letter."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         finalize=_finalize,
@@ -226,4 +228,4 @@ def _template() -> jinja2.Template:
     environment.filters["count"] = lambda number: Markdown(f"{number:,.0f}")
     environment.filters["percent"] = lambda share: Markdown(f"{share:.1%}")
     environment.filters["decimals"] = lambda number, places: Markdown(f"{number:,.{places}f}")
-    return environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))

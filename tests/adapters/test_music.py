@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.adapters.audio import decode_audio, measure_loudness
+from pipeline.adapters.audio import decode_audio
+from pipeline.adapters.loudness import measure_loudness
 from pipeline.adapters.music import MusicOptions, MusicRenderer, Piece, finish_music
 from pipeline.contracts.render import AudioFacts, Brief, Render, RenderFailure
 from pipeline.values.records import Modality

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ _VITS_SIZES = {
 }
 
 
-def write_tiny_vits(folder: Path, **changes: Any) -> Path:
-    """Write config.json, model.pth and speakers.pth (1 MB in all); ``changes`` go into the config's top level."""
+def write_tiny_vits(folder: Path, *, sizes: Mapping[str, Any] = _VITS_SIZES, **changes: Any) -> Path:
+    """Write config.json, model.pth and speakers.pth (1 MB in all); ``changes`` go into the config's top level.
+
+    Args:
+        sizes: Of the model's parts, as coqui's ``VitsArgs`` name them; a full-size one takes 150 MB.
+    """
     import torch
     from TTS.tts.configs.vits_config import VitsConfig
     from TTS.tts.models.vits import Vits
@@ -44,7 +49,7 @@ def write_tiny_vits(folder: Path, **changes: Any) -> Path:
             "characters_class": "TTS.tts.utils.text.characters.IPAPhonemes",
         },
         "use_speaker_embedding": True,
-        "model_args": {**_VITS_SIZES, "speakers_file": str(folder / "speakers.pth")},
+        "model_args": {**sizes, "speakers_file": str(folder / "speakers.pth")},
     }
     config = VitsConfig()
     config.from_dict(settings)

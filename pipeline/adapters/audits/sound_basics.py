@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.adapters.audio import SILENCE_LUFS, measure_loudness
+from pipeline.adapters.loudness import SILENCE_LUFS, measure_loudness
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings, Subject
 from pipeline.values.units import Hertz
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from pydantic import ValidationError
 
-from pipeline.adapters.audio import decode_audio, measure_audio, measure_loudness
+from pipeline.adapters.audio import decode_audio, measure_audio
+from pipeline.adapters.loudness import measure_loudness
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.renderers import kokoro, piper
 from pipeline.adapters.speech import (

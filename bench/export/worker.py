@@ -1,0 +1,44 @@
+"""One worker's export of a whole corpus: ``python -m bench.export.worker CORPUS OUT FORMAT``."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.adapters.lock import CorpusLock
+from pipeline.execution.driver import Silence
+from pipeline.execution.exports import STATE, ExportSetting, ExportWork
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an export took.
+
+    Attributes:
+        peak: Megabytes of memory at most.
+    """
+
+    seconds: float
+    peak: float
+
+
+def main(corpus: str, out: str, to: str) -> None:
+    """Export, and print what it took as JSON."""
+    setting = ExportSetting(Path(corpus), Path(out), to)
+    lock = CorpusLock.acquire(setting.out / STATE)
+    started = time.perf_counter()
+    work = ExportWork(setting, lock.epoch, Silence())
+    for shard in work.corpus.shards:
+        work.export(shard.number)
+    seconds = time.perf_counter() - started
+    lock.release()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(json.dumps(asdict(Measured(seconds, peak))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

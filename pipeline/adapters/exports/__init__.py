@@ -1,0 +1,1 @@
+"""Exports that come with the package; each is registered by its entry point."""

@@ -1,0 +1,139 @@
+"""``anyinstruct export``: brings a finished corpus into the form that a trainer reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.readings import CorpusReadings
+from pipeline.cli.following import follow
+from pipeline.cli.plain import plain
+from pipeline.cli.run import INTERRUPTED
+from pipeline.contracts.export import ExportSummary
+from pipeline.contracts.watch import Drained
+from pipeline.execution.cluster import Pool, PoolShape
+from pipeline.execution.exports import INDEX, STATE, ExportRun, ExportSetting, ExportWork
+from pipeline.execution.querying import find_ids
+from pipeline.values.errors import CorpusError, ManifestError
+from pipeline.work.exporting import WHOLE, Splits
+
+
+def export_corpus(setting: ExportSetting, shape: PoolShape, as_json: bool) -> int:
+    """Export a corpus and print what was written; return the exit code."""
+    console = Console(highlight=False, stderr=as_json)
+    setting.choose()
+    _check_place(setting)
+    lock = CorpusLock.acquire(setting.out / STATE)
+    try:
+        build = partial(ExportWork, setting, lock.epoch)
+        run = ExportRun(setting, lock, lambda: Pool(build, shape))
+        summary = asyncio.run(follow(run, console, "exporting", "dialogues"))
+    except (Drained, KeyboardInterrupt):
+        console.print("Stopped; whole shards are kept. To go on, give the same command again.", markup=False)
+        return INTERRUPTED
+    finally:
+        lock.release()
+    if as_json:
+        print(json.dumps(summary.model_dump(mode="json"), indent=1))
+        return 0
+    _print(summary, setting, console)
+    return 0
+
+
+def parse_splits(words: list[str], by: str) -> Splits:
+    """Read ``name=share`` words; none of them means that all goes to one split.
+
+    Raises:
+        ManifestError: a word has another shape, or the shares do not add up to 1.
+    """
+    shares: dict[str, float] = {}
+    for word in words:
+        name, _, share = word.partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise ManifestError(f"--split {word!r}: write name=share, e.g. test=0.02") from None
+    try:
+        return Splits(shares=shares or {WHOLE: 1.0}, by=by)
+    except ValidationError as exc:
+        message = exc.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise ManifestError(f"--split: {message}") from exc
+
+
+def parse_options(words: list[str]) -> dict[str, Any]:
+    """Read ``option=value`` words; a value is JSON where it can be, else the text itself.
+
+    Raises:
+        ManifestError: a word has another shape.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise ManifestError(f"--option {word!r}: write option=value, e.g. media=data")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def choose_ids(corpus: Path, where: str | None, is_passing: bool) -> frozenset[str] | None:
+    """Return the dialogues that a query finds and no audit faults; None where neither is asked for.
+
+    Raises:
+        ManifestError: the query is wrong, or the corpus was never audited.
+    """
+    found = None if where is None else find_ids(corpus, where)
+    if not is_passing:
+        return found
+    readings = CorpusReadings(corpus)
+    if not readings.audits:
+        raise ManifestError(f"--passing: {corpus} was never audited; run `anyinstruct audit` on it first")
+    short = {finding.dialogue_id for finding in readings.findings()}
+    everything = find_ids(corpus, "true") if found is None else found
+    return frozenset(everything - short)
+
+
+def _check_place(setting: ExportSetting) -> None:
+    corpus, out = setting.corpus.resolve(), setting.out.resolve()
+    if out == corpus or corpus in out.parents or out in corpus.parents:
+        raise CorpusError(f"{setting.out}: an export stands outside of its corpus; name another folder")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise CorpusError(f"{setting.out}: is a file; name a folder")
+    if not (out / STATE).exists() and any(out.iterdir()):
+        raise CorpusError(f"{setting.out}: holds files that are no export; name an empty folder or a new one")
+    _check_same_kind(setting)
+
+
+def _check_same_kind(setting: ExportSetting) -> None:
+    try:
+        there = json.loads((setting.out / INDEX).read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if there != setting.to:
+        raise CorpusError(f"{setting.out}: holds an export to {there!r}; name another folder for one to {setting.to!r}")
+
+
+def _print(summary: ExportSummary, setting: ExportSetting, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("split", "dialogues", "images", "music", "speech", "files", "MB"):
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for split, parts in summary.splits.items():
+        media = [sum(part.num_media.get(kind, 0) for part in parts) for kind in ("image", "music", "speech")]
+        files = [file for part in parts for file in part.files]
+        counts = [sum(part.num_dialogues for part in parts), *media, len(files)]
+        size = sum(file.num_bytes for file in files) / 1e6
+        table.add_row(split, *(f"{count:,}" for count in counts), f"{size:,.1f}")
+    console.print(table)
+    console.print(plain(f"Written to {setting.out}; README.md there says how it is read.", 1000), soft_wrap=True)
