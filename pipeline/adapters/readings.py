@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
-from pipeline.adapters.published import PublishedCorpus
+from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
 from pipeline.values.errors import CorpusError
@@ -95,6 +95,10 @@ class CorpusReadings:
         except ValidationError as exc:
             raise CorpusError(f"{path}: is damaged ({exc}); run `anyinstruct audit` on the corpus again") from exc
 
+    @cached_property
+    def _shards(self) -> Mapping[int, PublishedShard]:
+        return {shard.number: shard for shard in PublishedCorpus(self._folder.parent).shards}
+
     def rows(self, audit: TakenAudit) -> Iterator[RecordReadings]:
         """Yield one audit's rows over all shards, leaving out those of an earlier version or other options.
 
@@ -114,8 +118,8 @@ class CorpusReadings:
                 yield from _find(audit, row)
 
     def _published(self, about: Subject, number: int | None) -> set[str]:
-        shards = PublishedCorpus(self._folder.parent).shards
-        return {name for shard in shards if number in (None, shard.number) for name in shard.ids(about)}
+        shards = self._shards.values() if number is None else [self._shards[number]] if number in self._shards else []
+        return {name for shard in shards for name in shard.ids(about)}
 
     def _folders(self, audit: TakenAudit) -> list[Path]:
         if audit.compares:
