@@ -18,7 +18,7 @@ from pipeline.contracts.audit import SUBJECTS, AuditPlugin, as_readings
 from pipeline.contracts.watch import Watch
 from pipeline.execution.audits import AuditSetting, AuditWork, ChosenAudit, choose_audits, known_audits
 from pipeline.execution.project import Project
-from pipeline.values.errors import ManifestError
+from pipeline.values.errors import ManifestError, StageDamaged
 from pipeline.values.manifest import Screen
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection
@@ -156,7 +156,11 @@ class LimitScreen:
         audit_shard(self._work.jobs(), self._source(shard, planned), self._work.store(shard), self._watch, None)
 
     def find(self, shard: int, planned: Sequence[PlannedDialogue]) -> list[Shortfall]:
-        """Return the records of a shard's dialogues that fall short, as far as they are measured."""
+        """Return the records of a shard's dialogues that fall short.
+
+        Raises:
+            StageDamaged: some are not measured, or their readings cannot be read.
+        """
         source = self._source(shard, planned)
         taken = {audit.chosen.plugin.name: self._read(audit.chosen, shard, source) for audit in self._audits}
         return list(find_shortfalls(self.limits, taken))
@@ -198,13 +202,22 @@ class LimitScreen:
         store = CorpusFolder(self._project.corpus).shard(shard)
         return RenderedShard(ShardRows.read(planned, self._project.manifest, store), DECODERS)
 
-    def _read(self, chosen: ChosenAudit, shard: int, source: RenderedShard) -> Iterator[Taken]:
+    def _read(self, chosen: ChosenAudit, shard: int, source: RenderedShard) -> list[Taken]:
+        name = chosen.plugin.name
         wanted = {name: content for name, _, content in source.index(chosen.plugin.about)}
-        for row in self._work.store(shard).rows(chosen.plugin.name):
+        found = []
+        for row in self._work.store(shard).rows(name):
             inputs = json.loads(row["inputs"])
             if inputs == {"content": wanted.get(row["record_id"]), "audit": chosen.fingerprint}:
                 problem = row["message"] if row["status"] == "failed" else ""
-                yield Taken(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+                found.append(Taken(row["record_id"], row["dialogue_id"], as_readings(row), problem))
+        if len(found) < len(wanted):
+            # Whatever is not read would pass unseen.
+            raise StageDamaged(
+                f"readings of {name} in shard {shard}: {len(found)} of {len(wanted)} can be read; run again to measure "
+                "the others"
+            )
+        return found
 
 
 def adopt_screen(setting: AuditSetting) -> AuditSetting:

@@ -71,10 +71,17 @@ class AuditJob:
 
 @dataclass
 class _Due:
-    """An audit's part of a shard: what holds, what is journalled, what is to be measured."""
+    """An audit's part of a shard.
+
+    Attributes:
+        held: Ids of the committed rows that hold.
+        made: These rows, those that the journal has, and what comes to be measured.
+        missing: Ids of what is to be measured.
+    """
 
     job: AuditJob
     orders: dict[str, Order[str]]
+    held: frozenset[str]
     journal: Journal
     made: dict[str, Row]
     missing: set[str]
@@ -103,10 +110,13 @@ def audit_shard(
 def find_stale(
     job: AuditJob, source: AuditSource, store: ShardStore, sample: frozenset[str] | None
 ) -> list[Order[str]]:
-    """Return what an audit of a shard would measure, reading neither media nor weights."""
+    """Return what of an audit of a shard is not committed, reading neither media nor weights.
+
+    After a kill some of it may lie in the journal, and will be committed without being measured again.
+    """
     index = [entry for entry in source.index(job.about) if sample is None or entry[1] in sample]
     due = _find_due(job, index, store)
-    return [] if due is None else [due.orders[name] for name in sorted(due.missing)]
+    return [] if due is None else [due.orders[name] for name in sorted(due.orders.keys() - due.held)]
 
 
 def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> _Due | None:
@@ -123,7 +133,7 @@ def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: Shard
     }
     journal = store.journal(job.name)
     made = held | _journalled(journal, orders)
-    return _Due(job, orders, journal, made, orders.keys() - made.keys())
+    return _Due(job, orders, frozenset(held), journal, made, orders.keys() - made.keys())
 
 
 def _journalled(journal: Journal, orders: Mapping[str, Order[str]]) -> dict[str, Row]:

@@ -29,6 +29,7 @@ from pipeline.execution.garbage import READINGS, Collector
 from pipeline.execution.limit_screen import adopt_screen
 from pipeline.execution.limit_trial import LimitReport, LimitTrial
 from pipeline.execution.project import load_project
+from tests.support.corpora import flip_byte
 from tests.support.endpoint import Endpoint, running_endpoint
 from tests.support.projects import describe, make, verify, write_manifest
 from tests.support.runs import finish_run, kill_run, start_run
@@ -144,6 +145,16 @@ def test_a_measure_of_another_audit_measures_that_alone(project: Project) -> Non
     assert num_measured(run) == ledger.shortfalls["music.loudness"] > 0
     ledger, run = project.run(limits={"image.contrast": LIMIT, "music.loudness": -70.0}, num_topics=13)
     assert num_measured(run) == 1
+
+
+def test_damaged_readings_are_taken_again_and_let_nothing_pass(project: Project) -> None:
+    ledger, _ = project.run(limits={"image.contrast": LIMIT})
+    path = next((project.corpus / FOLDER / "00000").glob("picture-basics-*.parquet"))
+    flip_byte(path, path.stat().st_size // 3)
+    again, run = project.run(limits={"image.contrast": LIMIT})
+    assert again.shortfalls == ledger.shortfalls
+    assert verify(project.corpus).is_sound
+    assert run.tally.num_renders == 0
 
 
 def test_an_audit_afterwards_measures_nothing_and_counts_what_is_published(project: Project) -> None:

@@ -160,6 +160,16 @@ def test_a_drained_audit_goes_on_from_its_journal(tmp_path: Path) -> None:
     assert len(rows(store)) == 40
 
 
+def test_what_a_kill_left_in_the_journal_is_committed_and_not_measured_again(tmp_path: Path) -> None:
+    store, again = ShardFolder(tmp_path), Lengths()
+    audit_shard([lengths(Lengths())], Shelf(RECORDS), store, Silence(), None)
+    (tmp_path / "lengths.json").unlink()
+    assert len(find_stale(lengths(again), Shelf(RECORDS), store, None)) == 3
+    audit_shard([lengths(again)], Shelf(RECORDS), store, Silence(), None)
+    assert (again.seen, len(rows(store))) == ([], 3)
+    assert find_stale(lengths(again), Shelf(RECORDS), store, None) == []
+
+
 def test_sketches_of_all_shards_are_compared_with_each_other(tmp_path: Path) -> None:
     shards = [ShardFolder(tmp_path / "0"), ShardFolder(tmp_path / "1")]
     audit_shard([twins()], Shelf(RECORDS), shards[0], Silence(), None)
