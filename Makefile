@@ -79,12 +79,12 @@ $(STAMPS)/embedded: $(STAMPS)/venv pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/embedded
-	$(INSTALL) --editable '.[embedded,dev]'
+	$(INSTALL) --editable '.[embedded,audits,dev]'
 	$(check_environment)
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/dev
-	$(INSTALL) --editable '.[embedded,dev,bench]'
+	$(INSTALL) --editable '.[embedded,audits,dev,bench]'
 	$(check_environment)
 	@touch $@
 
@@ -106,6 +106,6 @@ $(STAMPS)/audiocraft: $(STAMPS)/models
 
 # Every renderer is tested, on tiny weights, and every voice's language; formatting and checking types do without.
 $(STAMPS)/test: $(STAMPS)/dev $(STAMPS)/audiocraft
-	$(INSTALL) --editable '.[embedded,languages,dev]'
+	$(INSTALL) --editable '.[embedded,languages,audits,dev]'
 	$(check_environment)
 	@touch $@

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_picture, decode_sound
-from pipeline.contracts.audit import CONTENT, SUBJECTS, AuditItem, Subject, content_of
+from pipeline.adapters.probes import PROBES
+from pipeline.contracts.audit import CONTENT, SUBJECTS, AssetFacts, AuditItem, ShardAssets, Subject, content_of
 from pipeline.contracts.ledger import Ledger
 from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Row
@@ -61,13 +62,19 @@ class PublishedShard:
 
     def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
         """Yield the wanted records with their media, a few rows at a time."""
+        # One look-up a call, and not one a shard: the rows of assets are let go with the dialogues.
+        look_up = cache(self.read_assets)
         for row in self.rows(subject, wanted=wanted):
             row.pop(SCORES, None)  # what was read before must not bear on what is read now
             if subject == "dialogue":
-                yield AuditItem(row["id"], row["id"], row)
+                yield AuditItem(row["id"], row["id"], row, look_up=look_up)
                 continue
             data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
             yield AuditItem(row["id"], row["dialogue_id"], row, data, DECODERS[subject])
+
+    def read_assets(self) -> ShardAssets:
+        """Return all assets. Each is decoded once, one after another; what stays in memory is their rows."""
+        return ShardAssets(read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
 
     def rows(
         self, subject: Subject, columns: Sequence[str] | None = None, wanted: set[str] | None = None
@@ -152,6 +159,17 @@ class PublishedCorpus:
         found = {subject: sorted((self.root / table).glob("*.parquet")) for subject, table in TABLE_OF.items()}
         for number in range(max(map(len, found.values()))):
             yield PublishedShard(number, {s: found[s][number] for s in SUBJECTS if number < len(found[s])})
+
+
+def read_facts(subject: Subject, row: Row) -> AssetFacts:
+    """Decode an asset once, and return what is known of it; takes its bytes out of the row."""
+    row.pop(SCORES, None)
+    data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
+    try:
+        PROBES[TABLE_OF[subject]](data)
+    except ValueError as exc:
+        return AssetFacts(subject, row, str(exc))
+    return AssetFacts(subject, row)
 
 
 def _has_any(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:

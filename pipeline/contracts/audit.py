@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +27,7 @@ Subject = Literal["dialogue", "image", "music", "speech"]
 
 SUBJECTS: tuple[Subject, ...] = ("dialogue", "image", "music", "speech")
 
-CONTENT = ("id", "scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic")
+CONTENT = ("id", "scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic", "language")
 """Columns of a dialogue that audits are about; a stranger's table may lack some."""
 
 
@@ -88,6 +88,40 @@ def as_readings(row: Row) -> dict[str, Reading]:
 
 
 @dataclass(frozen=True)
+class AssetFacts:
+    """What is known of an asset without its bytes.
+
+    Attributes:
+        subject: What its table holds.
+        row: Its published row without the media bytes.
+        problem: Why the bytes cannot be decoded; empty where they can.
+    """
+
+    subject: Subject
+    row: Row
+    problem: str = ""
+
+
+class ShardAssets:
+    """The assets of one shard.
+
+    Attributes:
+        by_id: Each by its id.
+    """
+
+    def __init__(self, assets: Iterable[AssetFacts]) -> None:
+        self.by_id: dict[str, AssetFacts] = {}
+        self._names: dict[str, list[str]] = {}
+        for facts in assets:
+            self.by_id.setdefault(facts.row["id"], facts)
+            self._names.setdefault(facts.row["dialogue_id"], []).append(facts.row["id"])
+
+    def names_of(self, dialogue: str) -> Sequence[str]:
+        """Ids of the assets whose rows say that they belong to a dialogue; one that stands twice, twice."""
+        return self._names.get(dialogue, ())
+
+
+@dataclass(frozen=True)
 class AuditItem:
     """A record as audits see it.
 
@@ -97,6 +131,8 @@ class AuditItem:
         row: Its published row without the media bytes.
         data: Encoded media; None for a dialogue.
         decode: Turns the bytes into what :attr:`media` is.
+        look_up: Gives the assets of the dialogue's shard, decoding each once for all dialogues when it is first called;
+            None for assets, and for dialogues whose media are not made yet.
     """
 
     id: str
@@ -104,6 +140,7 @@ class AuditItem:
     row: Row
     data: bytes | None = None
     decode: Callable[[bytes], Any] | None = None
+    look_up: Callable[[], ShardAssets] | None = None
 
     @cached_property
     def media(self) -> Any:
@@ -149,9 +186,16 @@ class Comparer(Protocol):
 
 
 class AuditOptions(BaseModel):
-    """Base of an audit's options: closed. All of them are part of its fingerprint."""
+    """Base of an audit's options: closed. All of them are part of its fingerprint.
+
+    Attributes:
+        reads_assets: True for audits of dialogues that call :attr:`AuditItem.look_up`: they measure a dialogue again
+            whenever one of its assets changed. No option, but a property of the audit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads_assets: ClassVar[bool] = False
 
 
 class AuditPlugin(Protocol):

@@ -41,9 +41,13 @@ class ShardScores:
     measures: tuple[str, ...] = ()
     stated: str = "[]"
 
-    def of(self, record: str, content: str) -> list[Row]:
-        """Return the values of the column ``scores``, by name of the measure."""
-        held = [score for score in self.by_record.get(record, ()) if score.content == content]
+    def of(self, record: str, *contents: str) -> list[Row]:
+        """Return the values of the column ``scores``, by name of the measure.
+
+        Args:
+            contents: Of the record itself and, for a dialogue, of it with its assets: an audit goes by one of them.
+        """
+        held = [score for score in self.by_record.get(record, ()) if score.content in contents]
         return [
             {"measure": score.measure, "value": score.value} for score in sorted(held, key=lambda score: score.measure)
         ]

@@ -158,7 +158,14 @@ class AuditWork:
     def jobs(self) -> list[AuditJob]:
         """Return the audits as the stage takes them."""
         return [
-            AuditJob(c.plugin.name, c.plugin.about, c.fingerprint, c.plugin.compares, self._loader(c))
+            AuditJob(
+                c.plugin.name,
+                c.plugin.about,
+                c.fingerprint,
+                c.plugin.compares,
+                self._loader(c),
+                c.options.reads_assets,
+            )
             for c in self._chosen
         ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
-from pipeline.adapters.published import DECODERS, PublishedCorpus
+from pipeline.adapters.published import DECODERS, PublishedCorpus, read_facts
 from pipeline.adapters.readings import FOLDER, CorpusReadings, TakenAudit, write_index
 from pipeline.contracts.audit import SUBJECTS, AuditPlugin, as_readings
 from pipeline.contracts.watch import Watch
@@ -23,7 +23,7 @@ from pipeline.values.manifest import Screen
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection
 from pipeline.values.words import suggest
-from pipeline.work.auditing import audit_shard, find_stale
+from pipeline.work.auditing import audit_shard, find_stale, index_records
 from pipeline.work.limits import Limit, Shortfall, Taken, find_shortfalls, reject_short
 from pipeline.work.rendered import RenderedShard
 from pipeline.work.shard_rows import ShardRows
@@ -200,11 +200,12 @@ class LimitScreen:
 
     def _source(self, shard: int, planned: Sequence[PlannedDialogue]) -> RenderedShard:
         store = CorpusFolder(self._project.corpus).shard(shard)
-        return RenderedShard(ShardRows.read(planned, self._project.manifest, store), DECODERS)
+        return RenderedShard(ShardRows.read(planned, self._project.manifest, store), DECODERS, read_facts)
 
     def _read(self, chosen: ChosenAudit, shard: int, source: RenderedShard) -> list[Taken]:
         name = chosen.plugin.name
-        wanted = {name: content for name, _, content in source.index(chosen.plugin.about)}
+        index = index_records(chosen.plugin.about, source, None, chosen.options.reads_assets)
+        wanted = {record: content for record, _, content in index}
         found = []
         for row in self._work.store(shard).rows(name):
             inputs = json.loads(row["inputs"])

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from pipeline.contracts.audit import AuditItem, Auditor, Comparer, Sketch, Subject, as_rows
+from pipeline.contracts.audit import SUBJECTS, AuditItem, Auditor, Comparer, Sketch, Subject, as_rows
 from pipeline.contracts.storage import Journal, Row, ShardStore
 from pipeline.contracts.watch import Watch
+from pipeline.values.ids import content_key
 from pipeline.work.orders import Order, base_row, order_key
 
 ITEMS_AT_A_TIME = 16
@@ -60,6 +61,7 @@ class AuditJob:
         fingerprint: Hash over version, options and models.
         compares: True where :attr:`load` returns a comparer.
         load: Loads the weights at its first call.
+        reads_assets: True where readings of a dialogue rest on its assets too.
     """
 
     name: str
@@ -67,6 +69,7 @@ class AuditJob:
     fingerprint: str
     compares: bool
     load: Callable[[], Auditor | Comparer]
+    reads_assets: bool = False
 
 
 @dataclass
@@ -100,8 +103,9 @@ def audit_shard(
         AuditError: an audit cannot work.
     """
     for subject in dict.fromkeys(job.about for job in jobs):
-        index = [entry for entry in source.index(subject) if sample is None or entry[1] in sample]
-        due = [found for job in jobs if job.about == subject and (found := _find_due(job, index, store)) is not None]
+        some = [job for job in jobs if job.about == subject]
+        wanted = {reads: index_records(subject, source, sample, reads) for reads in {job.reads_assets for job in some}}
+        due = [found for job in some if (found := _find_due(job, wanted[job.reads_assets], store)) is not None]
         _measure(due, source, subject, watch)
         for one in due:
             _commit(one, store)
@@ -114,9 +118,22 @@ def find_stale(
 
     After a kill some of it may lie in the journal, and will be committed without being measured again.
     """
-    index = [entry for entry in source.index(job.about) if sample is None or entry[1] in sample]
-    due = _find_due(job, index, store)
+    due = _find_due(job, index_records(job.about, source, sample, job.reads_assets), store)
     return [] if due is None else [due.orders[name] for name in sorted(due.orders.keys() - due.held)]
+
+
+def index_records(
+    about: Subject, source: AuditSource, sample: frozenset[str] | None, reads_assets: bool
+) -> list[tuple[str, str, str]]:
+    """Return the records that an audit looks at, each with the hash of all that its readings rest on."""
+    index = [entry for entry in source.index(about) if sample is None or entry[1] in sample]
+    if not reads_assets:
+        return index
+    assets: dict[str, list[tuple[str, str, str]]] = {}
+    for subject in SUBJECTS:
+        for name, dialogue, content in source.index(subject) if subject != "dialogue" else ():
+            assets.setdefault(dialogue, []).append((subject, name, content))
+    return [(name, dialogue, content_key(content, assets.get(name, []))) for name, dialogue, content in index]
 
 
 def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> _Due | None:

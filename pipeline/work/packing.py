@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.contracts.audit import content_of
+from pipeline.contracts.audit import AssetFacts, content_of
 from pipeline.contracts.ledger import FileEntry, Publisher, ShardEntry, ShardLedger
 from pipeline.contracts.scores import SCORES, ShardScores
 from pipeline.contracts.storage import Receipt, Row, ShardStore
@@ -15,6 +15,8 @@ from pipeline.values.manifest import Manifest
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection, Rejections
 from pipeline.work import tables
+from pipeline.work.auditing import index_records
+from pipeline.work.rendered import RenderedShard
 from pipeline.work.shard_rows import Loss, ShardRows
 from pipeline.work.twins import Twin
 
@@ -62,7 +64,7 @@ def pack_shard(
     rows = ShardRows.read(planned, manifest, store)
     losses = rows.find_losses(screened.rejections)
     kept = [row for row in planned if row.id not in losses]
-    counts = _Counts(screened.scores)
+    counts = _Counts(screened.scores, _hash_with_assets(rows) if screened.scores.by_record else {})
     contents: dict[str, Iterable[Row]] = {
         "dialogues": counts.take_dialogues(rows.publish_dialogue(row, has_media=True) for row in kept)
     }
@@ -97,6 +99,12 @@ def pack_shard(
     return publisher.write_shard_ledger(ledger)
 
 
+def _hash_with_assets(rows: ShardRows) -> dict[str, str]:
+    """Return by dialogue the content that audits go by which look at its assets, too."""
+    source = RenderedShard(rows, {}, AssetFacts)
+    return {name: content for name, _, content in index_records("dialogue", source, None, reads_assets=True)}
+
+
 def _count_losses(planned: Sequence[PlannedDialogue], losses: Mapping[str, Loss]) -> dict[str, Mapping[str, int]]:
     tally = Counter(loss.table for loss in losses.values())
     measures = (loss.rejection.measure for loss in losses.values() if loss.rejection is not None)
@@ -115,8 +123,9 @@ def _count_losses(planned: Sequence[PlannedDialogue], losses: Mapping[str, Loss]
 class _Counts:
     """Adds scores to rows as they go by, and counts what the shard's ledger states of them."""
 
-    def __init__(self, scores: ShardScores) -> None:
+    def __init__(self, scores: ShardScores, with_assets: Mapping[str, str]) -> None:
         self._scores = scores
+        self._with_assets = with_assets
         self.voices: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
 
@@ -125,7 +134,8 @@ class _Counts:
         taken = []
         for row in rows:
             self.edits["from_words"] += sum(bool(part["edits"]) for turn in row["turns"] for part in turn["parts"])
-            taken.append({**row, SCORES: self._scores.of(row["id"], content_of(row))})
+            contents = (content_of(row), self._with_assets.get(row["id"], ""))
+            taken.append({**row, SCORES: self._scores.of(row["id"], *contents)})
         return taken
 
     def take_assets(self, rows: Iterable[Row]) -> Iterator[Row]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from pipeline.contracts.audit import AuditItem, Subject, content_of
+from pipeline.contracts.audit import AssetFacts, AuditItem, ShardAssets, Subject, content_of
 from pipeline.contracts.storage import Row
 from pipeline.values.records import Modality
 from pipeline.work.rendering import asset_name
 from pipeline.work.shard_rows import ShardRows
 
+MEDIA_SUBJECTS: tuple[Subject, ...] = ("image", "music", "speech")
+
 Decoders = Mapping[Subject, Callable[[bytes], Any]]
+ReadFacts = Callable[[Subject, Row], AssetFacts]
 
 
 class RenderedShard:
@@ -21,10 +25,12 @@ class RenderedShard:
 
     Args:
         decoders: Turn the bytes of a medium into what audits see of it.
+        read_facts: Tells what is known of an asset by its row with the bytes.
     """
 
-    def __init__(self, rows: ShardRows, decoders: Decoders) -> None:
+    def __init__(self, rows: ShardRows, decoders: Decoders, read_facts: ReadFacts) -> None:
         self._rows = rows
+        self._read_facts = read_facts
         self._decoders = decoders
         losses = rows.find_losses({})
         self._whole = {row.id: row for row in rows.planned if row.id not in losses}
@@ -39,7 +45,10 @@ class RenderedShard:
     def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
         """Yield the wanted records with their media, a row group of the stage file at a time."""
         if subject == "dialogue":
-            yield from (AuditItem(name, name, row) for name, row in self._dialogues() if name in wanted)
+            look_up = cache(self._read_assets)
+            for name, dialogue in self._dialogues():
+                if name in wanted:
+                    yield AuditItem(name, name, dialogue, look_up=look_up)
             return
         medium = "image" if subject == "image" else "audio"
         for row in self._rows.publish_assets(Modality(subject), self._whole):
@@ -61,6 +70,14 @@ class RenderedShard:
             and row["dialogue_id"] in self._whole
             and self._rows.parts.get(row["part_id"]) == modality
         ]
+
+    def _read_assets(self) -> ShardAssets:
+        return ShardAssets(
+            self._read_facts(subject, row)
+            for subject in MEDIA_SUBJECTS
+            if Modality(subject) in self._rows.manifest.media
+            for row in self._rows.publish_assets(Modality(subject), self._whole)
+        )
 
     def _dialogues(self) -> Iterator[tuple[str, Row]]:
         for name, planned in self._whole.items():

@@ -1,52 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER, INDEX, CorpusReadings
 from pipeline.cli import audit as command
 from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
-from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_audits
+from pipeline.execution.audits import AuditSetting, choose_audits
 from pipeline.execution.cluster import PoolShape
-from pipeline.execution.driver import Silence
 from pipeline.values.errors import CorpusError, ManifestError
+from tests.support.auditing import Here, run_here
 from tests.support.corpora import TinyCorpus
-
-
-class Here:
-    """Workers of this process, instead of Ray's."""
-
-    def __init__(self, setting: AuditSetting, epoch: int) -> None:
-        self._work = AuditWork(setting, epoch, Silence())
-        self.calls: list[tuple[str, Any]] = []
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        self.calls.append((method, arguments[0]))
-        return getattr(self._work, method)(*arguments)
-
-    async def collect(self) -> list[dict[str, Any]]:
-        return []
-
-    async def drain(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-
-def run_here(setting: AuditSetting) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Audit in this process; summaries by measure, and what the workers were called for."""
-    lock = CorpusLock.acquire(setting.root / FOLDER)
-    workers = Here(setting, lock.epoch)
-    try:
-        summaries = asyncio.run(AuditRun(setting, lock, lambda: workers).execute())
-    finally:
-        lock.release()
-    return {summary.measure.name: summary for summary in summaries}, workers.calls
 
 
 def test_an_audit_measures_all_shards_and_then_has_nothing_to_do(tiny: TinyCorpus) -> None:
