@@ -21,6 +21,8 @@ define check_environment
 	echo "make: the packages in $(VENV) do not fit together (lines above). Run 'make clean' and try again." >&2; exit 1; fi
 endef
 
+find_chromium := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -104,8 +106,12 @@ $(STAMPS)/audiocraft: $(STAMPS)/models
 	$(check_environment)
 	@touch $@
 
-# Every renderer is tested, on tiny weights, and every voice's language; formatting and checking types do without.
+# Every renderer is tested, on tiny weights, and every voice's language; formatting and checking types do without. Pages
+# are tested in a Chromium, which only root may add.
 $(STAMPS)/test: $(STAMPS)/dev $(STAMPS)/audiocraft
 	$(INSTALL) --editable '.[embedded,languages,audits,dev]'
 	$(check_environment)
+	@$(find_chromium) || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+		|| echo "make: no chromium here, so the tests of pages are skipped: apt-get install chromium" >&2
 	@touch $@

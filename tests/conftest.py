@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.model_files import ModelCache
+from tests.support.browser import tab  # noqa: F401  the fixture, for every test
 from tests.support.corpora import TinyCorpus, copy_corpus, make_corpus
 
 # Set before any test imports ray, and inherited by every process that a test starts.

@@ -91,14 +91,11 @@ class _WrittenRequirement(Record):
     text: str
 
 
-class PromptFolder:
-    """Implements ``PromptBook`` over a folder; any wrong file is named with its line."""
+class TemplateFolder:
+    """The templates of a prompts folder, each read when it is filled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.meta_topics = _by_id(folder, load_yaml(folder / "meta_topics.yaml", tuple[MetaTopic, ...]))
-        self.demonstrations = _by_id(folder, _read_demonstrations(folder / "demonstrations"))
-        self.requirements = _by_id(folder, _read_requirements(folder / "requirements.yaml"))
         self._environment = ImmutableSandboxedEnvironment(
             loader=jinja2.FileSystemLoader(folder / "templates"),
             undefined=jinja2.StrictUndefined,
@@ -128,6 +125,16 @@ class PromptFolder:
             return content_key(*[sha256_hex(path.read_bytes()) for path in paths])
         except OSError as exc:
             raise ManifestError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
+
+
+class PromptFolder(TemplateFolder):
+    """Implements ``PromptBook`` over a folder; any wrong file is named with its line."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.meta_topics = _by_id(folder, load_yaml(folder / "meta_topics.yaml", tuple[MetaTopic, ...]))
+        self.demonstrations = _by_id(folder, _read_demonstrations(folder / "demonstrations"))
+        self.requirements = _by_id(folder, _read_requirements(folder / "requirements.yaml"))
 
 
 def _read_demonstrations(folder: Path) -> list[Demonstration]:

@@ -7,24 +7,29 @@ nor its options. The rows lie in ``audits/<shard>/``, those that compare records
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import Measure, Reading, Subject, as_readings
+from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
+from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
+from pipeline.values.units import USD
 
 FOLDER = "audits"
 INDEX = "index.json"
+_COLUMNS = ("record_id", "dialogue_id", "inputs", "status", "code", "message", "readings")
 OVER_ALL = "corpus"
 """Folder of the audits that compare records over all shards."""
 
@@ -35,6 +40,7 @@ class TakenAudit(Record):
     Attributes:
         compares: True where its readings lie in one folder for the whole corpus.
         measures: All that it takes, each with the limit that held, a manifest's or a command's where one was given.
+        usd: What its calls have cost over all runs; None for an audit that calls nobody.
     """
 
     name: str
@@ -44,6 +50,7 @@ class TakenAudit(Record):
     fingerprint: str
     options: Mapping[str, Any] = {}
     measures: tuple[Measure, ...]
+    usd: USD | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,45 @@ class RecordReadings:
 
     Attributes:
         problem: Why it could not be measured; empty where it was.
+        code: Of that problem.
     """
 
     record_id: str
     dialogue_id: str
     readings: Mapping[str, Reading]
     problem: str = ""
+    code: str = ""
+
+    @property
+    def is_damaged(self) -> bool:
+        """True where its media cannot be decoded, false where only a call about it came to nothing."""
+        return self.code == UNDECODABLE
+
+
+class ReadingColumns:
+    """Some records' readings in one audit, measure by measure.
+
+    Attributes:
+        record_ids, dialogue_ids: Of the records, in the order of the rows.
+        is_measured: False for a record that could not be measured.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.record_ids: list[str] = rows["record_id"].to_pylist()
+        self.dialogue_ids: list[str] = rows["dialogue_id"].to_pylist()
+        self.is_measured: list[bool] = pc.not_equal(rows["status"], "failed").to_pylist()
+        lists = rows["readings"].combine_chunks()
+        readings = lists.flatten()
+        self._rows = pc.list_parent_indices(lists)
+        self._measures, self._values = readings.field("measure"), readings.field("value")
+
+    def values(self, measure: str) -> list[float | None]:
+        """Return one measure's values, one a record; None where it does not apply or could not be taken."""
+        values: list[float | None] = [None] * len(self.record_ids)
+        mask = pc.equal(self._measures, measure)
+        for row, value in zip(self._rows.filter(mask).to_pylist(), self._values.filter(mask).to_pylist(), strict=True):
+            values[row] = value
+        return values
 
 
 @dataclass(frozen=True)
@@ -99,27 +139,43 @@ class CorpusReadings:
     def _shards(self) -> Mapping[int, PublishedShard]:
         return {shard.number: shard for shard in PublishedCorpus(self._folder.parent).shards}
 
-    def rows(self, audit: TakenAudit) -> Iterator[RecordReadings]:
+    def rows(self, audit: TakenAudit, dialogues: Collection[str] | None = None) -> Iterator[RecordReadings]:
         """Yield one audit's rows over all shards, leaving out those of an earlier version or other options.
 
         Readings of what is not published, such as a dialogue that fell short of a limit, stay and are left out, too.
+
+        Args:
+            dialogues: Whose records to yield; None for all.
         """
         for folder in self._folders(audit):
-            published = self._published(audit.about, None if audit.compares else int(folder.name))
-            for row in ShardFolder(folder).rows(audit.name):
+            store, published = ShardFolder(folder), self._published(audit, folder)
+            for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
                 if row["record_id"] in published and json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     problem = row["message"] if row["status"] == "failed" else ""
-                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem)
+                    code = row["code"] or ""
+                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem, code)
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield whatever falls short of its limit, audit by audit."""
+    def columns(self, audit: TakenAudit) -> Iterator[ReadingColumns]:
+        """Yield the rows that :meth:`rows` does as columns, a shard at a time: for sums over many."""
+        for folder in self._folders(audit):
+            rows = ShardFolder(folder).table(audit.name, _COLUMNS)
+            if rows is not None:
+                # Inputs are an audit's fingerprint and a content's hash: no other text of theirs can hold this.
+                key = f'"audit": {json.dumps(audit.fingerprint)}'
+                rows = rows.filter(pc.match_substring(rows["inputs"], key))
+                published = pa.array(sorted(self._published(audit, folder)), pa.string())
+                yield ReadingColumns(rows.filter(pc.is_in(rows["record_id"], published)))
+
+    def findings(self, dialogues: Collection[str] | None = None) -> Iterator[Finding]:
+        """Yield whatever falls short of its limit, audit by audit; of some dialogues only where they are named."""
         for audit in self.audits:
-            for row in self.rows(audit):
+            for row in self.rows(audit, dialogues):
                 yield from _find(audit, row)
 
-    def _published(self, about: Subject, number: int | None) -> set[str]:
-        shards = self._shards.values() if number is None else [self._shards[number]] if number in self._shards else []
-        return {name for shard in shards for name in shard.ids(about)}
+    def _published(self, audit: TakenAudit, folder: Path) -> set[str]:
+        """Return the ids of the published records that a folder's readings may be of."""
+        some = [shard for number, shard in self._shards.items() if audit.compares or number == int(folder.name)]
+        return {name for shard in some for name in shard.ids(audit.about)}
 
     def _folders(self, audit: TakenAudit) -> list[Path]:
         if audit.compares:
@@ -134,8 +190,17 @@ def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None
     write_json(root / FOLDER / INDEX, entries, lock.check if lock is not None else lambda: None)
 
 
+def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) -> list[Row]:
+    table = store.table(audit.name, _COLUMNS)
+    if table is None:
+        return []
+    wanted = pa.array(sorted(dialogues), pa.string())
+    rows: list[Row] = table.filter(pc.is_in(table["dialogue_id"], wanted)).to_pylist()
+    return rows
+
+
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:
-    if row.problem:
+    if row.is_damaged:
         yield Finding(row.record_id, row.dialogue_id, audit.about, audit.name, None, None, row.problem)
     for measure in audit.measures:
         reading = row.readings.get(measure.name)

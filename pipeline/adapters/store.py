@@ -68,6 +68,19 @@ class ShardFolder:
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)
 
+    def table(self, stage: str, columns: Sequence[str]) -> pa.Table | None:
+        """Return some columns of all committed rows, for sums over many; None where they are not there or damaged."""
+        receipt = self.receipt(stage)
+        if receipt is None:
+            return None
+        try:
+            if receipt.footer_sha256 in (None, _hash_footer(self.folder / receipt.file)):
+                return pq.read_table(self.folder / receipt.file, columns=list(columns), page_checksum_verification=True)
+            self._set_aside(receipt)
+        except (OSError, pa.ArrowException):
+            self._set_aside(receipt)
+        return None
+
     def row(self, stage: str, record_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """Return one committed row, reading no more than its row group; None where it is not there or damaged."""
         receipt = self.receipt(stage)

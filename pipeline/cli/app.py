@@ -138,6 +138,14 @@ def audit(  # noqa: PLR0913  an option is a parameter
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="measure=number, in place of the measure's own limit.", show_default=False),
     ] = None,
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            min=0.0,
+            help="US dollars that all audits of this corpus may spend on calls; exit code 3 once no call fits.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that measure at the same time.")] = 1,
     gpus: Annotated[float, typer.Option(min=0.0, help="GPUs that each of them holds.")] = 0.0,
     address: Annotated[
@@ -151,7 +159,8 @@ def audit(  # noqa: PLR0913  an option is a parameter
     from pipeline.execution.audits import AuditSetting
     from pipeline.execution.cluster import PoolShape
 
-    setting = AuditSetting(corpus, tuple(only or ()), parse_options(option or []), parse_limits(limit or []), sample)
+    options, limits = parse_options(option or []), parse_limits(limit or [])
+    setting = AuditSetting(corpus, tuple(only or ()), options, limits, sample, budget)
     raise typer.Exit(audit_corpus(setting, PoolShape(workers, 1.0, gpus, address), as_json))
 
 
@@ -169,6 +178,41 @@ def screen(
     from pipeline.cli.screen import screen_manifest
 
     raise typer.Exit(screen_manifest(manifest, corpus, limit or [], as_json))
+
+
+@app.command()
+def report(
+    corpus: CorpusFolder,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--out", "-o", help="HTML file to write; report.html in the corpus otherwise.", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=0, help="Dialogues to show: so many of the worst, as many others.")] = 6,
+    media_mb: Annotated[float, typer.Option(min=0.0, help="Megabytes of the page that media may take.")] = 16.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and write no page.")] = False,
+) -> None:
+    """Write what a corpus holds, how good it is and what it cost, as one page that needs no network."""
+    from pipeline.cli.report import report_corpus
+
+    report_corpus(corpus, out, samples, media_mb, as_json)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="Corpus folder.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="The corpus folder to hold against it.", show_default=False)],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="Write an HTML page too.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+) -> None:
+    """Say in what two corpora differ: counts, matrix, scores, cost, samples."""
+    from pipeline.cli.diff import diff_corpora
+
+    diff_corpora(first, second, out, as_json)
 
 
 @app.command()

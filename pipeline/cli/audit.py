@@ -17,12 +17,15 @@ from pipeline.adapters.readings import FOLDER
 from pipeline.cli.fetching import fetch_models
 from pipeline.cli.following import follow
 from pipeline.cli.plain import plain
-from pipeline.cli.run import INTERRUPTED
+from pipeline.cli.run import INTERRUPTED, OVER_BUDGET
 from pipeline.contracts.watch import Drained
 from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_audits, known_audits
+from pipeline.execution.budget import BudgetReached
 from pipeline.execution.cluster import Pool, PoolShape
+from pipeline.execution.inquiries import check_inquiries
 from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
+from pipeline.values.words import say_count
 from pipeline.work.audit_summary import Summary
 
 
@@ -33,6 +36,7 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
     _check_limits(setting, {measure.name for audit in chosen for measure in audit.measures})
     setting = adopt_screen(setting)
     chosen = choose_audits(setting.names, setting.options)
+    check_inquiries(chosen, setting.budget)
     started = time.monotonic()
     lock = CorpusLock.acquire(setting.root / FOLDER)
     try:
@@ -41,11 +45,17 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
         build = partial(AuditWork, setting, lock.epoch)
         run = AuditRun(setting, lock, lambda: Pool(build, shape))
         summaries = asyncio.run(follow(run, console, "auditing", "readings"))
+    except BudgetReached as exc:
+        console.print(
+            f"Stopped: {exc}; what was answered is kept. To go on: --budget MORE", markup=False, soft_wrap=True
+        )
+        return OVER_BUDGET
     except (Drained, KeyboardInterrupt):
         console.print("Stopped; what was measured is kept. To go on, give the same command again.", markup=False)
         return INTERRUPTED
     finally:
         lock.release()
+    _say_spend(run, console)
     if as_json:
         print(json.dumps([summary.model_dump(mode="json") for summary in summaries], indent=1))
         return 0
@@ -135,6 +145,16 @@ def _say_share(summary: Summary) -> str:
     if summary.pass_low == summary.pass_high:
         return text
     return f"{text} ({summary.pass_low:.1%} to {summary.pass_high:.1%})"
+
+
+def _say_spend(run: AuditRun, console: Console) -> None:
+    for name, outcome in run.inquiries.outcomes.items():
+        paid = run.inquiries.count_paid(name)
+        said = f"{name}: {say_count(outcome.num_answers, 'answer')}, {outcome.usd:.4f} USD; {paid:.4f} over all runs"
+        if outcome.failures:
+            codes = ", ".join(f"{code} {count}" for code, count in outcome.failures.most_common())
+            said += f"; could not be judged: {codes}"
+        console.print(plain(said, 1000), soft_wrap=True)
 
 
 def _say_left_out(setting: AuditSetting, console: Console) -> None:

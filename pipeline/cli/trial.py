@@ -112,7 +112,8 @@ def show_trials(trials: Sequence[Trial], out: Path, as_json: bool) -> int:
     notes = Console(highlight=False, stderr=as_json)
     is_terminal = sys.stdout.isatty()
     graphics = detect_graphics(os.environ, is_terminal, notes.color_system is not None and not notes.no_color)
-    documents, num_failed, was_interrupted = [], 0, False
+    documents, num_failed = [], 0
+    was_interrupted, error = False, None
     for trial in trials:
         printer = _Printer(notes, "none" if as_json else graphics)
         try:
@@ -124,11 +125,13 @@ def show_trials(trials: Sequence[Trial], out: Path, as_json: bool) -> int:
         num_failed += report.num_failed
         if not as_json:
             printer.sum_up(trial, report)
-        was_interrupted = report.was_interrupted
-        if was_interrupted:
+        was_interrupted, error = report.was_interrupted, report.error
+        if was_interrupted or error is not None:
             break
     if as_json:
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1, ensure_ascii=True))
+    if error is not None:
+        raise error
     if was_interrupted:
         return INTERRUPTED
     return 1 if num_failed else 0
@@ -178,7 +181,7 @@ class _Printer:
         num_made = len(report.items) - report.num_failed
         count = len(report.items)
         said = [f"{num_made} made, {report.num_failed} failed"]
-        if report.was_interrupted:
+        if report.was_interrupted or report.error is not None:
             said.append(f"stopped before the other {len(trial.briefs) - count}")
         said.append(f"loaded in {report.load_seconds:.1f} s")
         if count:

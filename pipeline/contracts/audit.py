@@ -14,18 +14,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.render import Licence, ModelFiles
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import content_key
+from pipeline.values.manifest import Writer
 from pipeline.values.records import Record
+
+T = TypeVar("T")
 
 Subject = Literal["dialogue", "image", "music", "speech"]
 
 SUBJECTS: tuple[Subject, ...] = ("dialogue", "image", "music", "speech")
+
+UNDECODABLE = "undecodable"
+"""Code of a record that could not be measured since its media cannot be decoded, which is a fault of the record."""
 
 CONTENT = ("id", "scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic", "language")
 """Columns of a dialogue that audits are about; a stranger's table may lack some."""
@@ -185,8 +192,47 @@ class Comparer(Protocol):
         ...
 
 
+class Ask(Protocol):
+    """Asks an LLM at the pace, within the budget and over the journal of the audit: no answer is paid for twice."""
+
+    async def __call__(
+        self, request: ChatRequest, parse: Callable[[str], T], retry_text: Callable[[str], str] | None = None
+    ) -> T:
+        """Ask until an answer is valid, each time with the next seed.
+
+        Args:
+            request: The first attempt.
+            parse: Turns the raw answer into a value; raises ValueError in words that the model can mend it by.
+            retry_text: Words the problem for the model, which then sees its answer, too; None asks afresh.
+
+        Raises:
+            ChatFailure: the call failed, or no answer was valid.
+            EndpointError: no call can succeed.
+            Drained: the audit is ending.
+        """
+        ...
+
+
+class Inquirer(Protocol):
+    """Measures records one by one by asking an LLM about them, many at the same time on one event loop.
+
+    Attributes:
+        sees_pictures: True where it is to be given a dialogue's pictures.
+    """
+
+    sees_pictures: bool
+
+    async def measure(self, item: AuditItem, pictures: Mapping[str, AuditItem], ask: Ask) -> Readings:
+        """Return a record's readings; what :class:`Ask` raises goes through.
+
+        Args:
+            pictures: Those of the dialogue by their asset's name, as far as they are there.
+        """
+        ...
+
+
 class AuditOptions(BaseModel):
-    """Base of an audit's options: closed. All of them are part of its fingerprint.
+    """Base of an audit's options: closed. All of them are part of its fingerprint, unless it asks an LLM.
 
     Attributes:
         reads_assets: True for audits of dialogues that call :attr:`AuditItem.look_up`: they measure a dialogue again
@@ -226,6 +272,19 @@ class AuditPlugin(Protocol):
         """Say which Python package or system part is missing and how to get it, or None."""
         ...
 
-    def load(self, options: Any, models: ModelFiles) -> Auditor | Comparer:
+    def load(self, options: Any, models: ModelFiles) -> Auditor | Comparer | Inquirer:
         """Load weights, once, in the worker."""
+        ...
+
+
+@runtime_checkable
+class AskingPlugin(AuditPlugin, Protocol):
+    """An audit that asks an LLM: :meth:`load` returns an :class:`Inquirer`, which works where the audit was started."""
+
+    def writer(self, options: Any) -> Writer:
+        """Return which models are asked, how they are reached and what they cost."""
+        ...
+
+    def identity(self, options: Any) -> Mapping[str, Any]:
+        """Return what its readings depend on, as JSON-able values: models and their sampling, hashes of the prompts."""
         ...

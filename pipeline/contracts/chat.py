@@ -5,16 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
+from pydantic import Field
+
 from pipeline.values.ids import content_key
 from pipeline.values.records import Record
 from pipeline.values.units import Seconds
 
 
+class Picture(Record):
+    """A picture that goes with a message.
+
+    Attributes:
+        sha256: Of the bytes: what journals and keys hold of it.
+        data: The bytes, a JPEG.
+    """
+
+    sha256: str
+    data: bytes = Field(exclude=True, repr=False)
+
+
+def _is_empty(pictures: tuple[Picture, ...]) -> bool:
+    return not pictures
+
+
 class Message(Record):
-    """One chat message."""
+    """One chat message; pictures are for endpoints whose model sees them."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    # Left out where there are none, so that requests without any have the keys that they had before there were some.
+    pictures: tuple[Picture, ...] = Field(default=(), exclude_if=_is_empty)
 
 
 class ChatRequest(Record):
@@ -45,6 +65,11 @@ class ChatRequest(Record):
     def key(self) -> str:
         """Hash of everything above; the name under which its answer is journalled."""
         return content_key("request", self.model_dump(mode="json"))
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures of all messages."""
+        return sum(len(message.pictures) for message in self.messages)
 
 
 class Usage(Record):

@@ -245,8 +245,11 @@ class EditsPictures(Protocol):
     Any other renders such a brief from its words alone, and the images table says so.
     """
 
-    def describe_edits(self, options: Any) -> Mapping[str, Any]:
-        """Return what changes the edits alone, such as how far they go; it is part of their fingerprint. Instant."""
+    def describe_edits(self, options: Any) -> Mapping[str, Any] | None:
+        """Return what changes the edits alone, such as how far they go; it is part of their fingerprint. Instant.
+
+        None says that with these options it cannot.
+        """
         ...
 
 

@@ -18,11 +18,13 @@ from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.readings import FOLDER, OVER_ALL, TakenAudit, write_index
 from pipeline.adapters.store import ShardFolder
-from pipeline.contracts.audit import AuditOptions, AuditPlugin, Measure, as_readings
+from pipeline.contracts.audit import AskingPlugin, AuditOptions, AuditPlugin, Measure, as_readings
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.driver import Silence
+from pipeline.execution.inquiries import Inquiries, Inquiry
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
+from pipeline.values.units import USD
 from pipeline.work.audit_sampling import draw_sample
 from pipeline.work.audit_summary import Column, Summary
 from pipeline.work.auditing import AuditJob, audit_shard, compare_all, find_stale
@@ -40,6 +42,7 @@ class AuditSetting:
         options: Options by audit.
         limits: Limits by measure, in place of the audits' own.
         sample: Dialogues to draw; None for all.
+        budget: US dollars that all audits of the corpus may spend on calls together; None for no bound.
     """
 
     root: Path
@@ -47,6 +50,7 @@ class AuditSetting:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     sample: int | None = None
+    budget: USD | None = None
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,13 @@ class ChosenAudit:
     @property
     def fingerprint(self) -> str:
         """Hash over all that its readings depend on, the records apart."""
-        return content_key(self.plugin.name, self.plugin.version, self.options.model_dump(mode="json"))
+        plugin = self.plugin
+        asked = plugin.identity(self.options) if isinstance(plugin, AskingPlugin) else None
+        rests_on = self.options.model_dump(mode="json") if asked is None else asked
+        return content_key(plugin.name, plugin.version, rests_on)
 
-    def as_taken(self, limits: Mapping[str, float]) -> TakenAudit:
-        """Return what the corpus's index says of it, with some limits in place of its own."""
+    def as_taken(self, limits: Mapping[str, float], usd: USD | None) -> TakenAudit:
+        """Return what the corpus's index says of it, with some limits in place of its own, and what it has cost."""
         measures = [m.model_copy(update={"limit": limits.get(m.name, m.limit)}) for m in self.measures]
         return TakenAudit(
             name=self.plugin.name,
@@ -77,6 +84,7 @@ class ChosenAudit:
             fingerprint=self.fingerprint,
             options=self.options.model_dump(mode="json"),
             measures=tuple(measures),
+            usd=usd,
         )
 
 
@@ -104,9 +112,10 @@ def choose_audits(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
             chosen.append(ChosenAudit(plugin, plugin.options.model_validate(dict(options.get(name, {})))))
         except ValidationError as exc:
             first = exc.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
+            where = f"option {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
             allowed = ", ".join(plugin.options.model_fields) or "none"
-            raise ManifestError(f"audit {name}: option {where}: {first['msg']}; its options are {allowed}") from exc
+            why = first["msg"].removeprefix("Value error, ")
+            raise ManifestError(f"audit {name}: {where}{why}; its options are {allowed}") from exc
     return chosen
 
 
@@ -156,18 +165,27 @@ class AuditWork:
         return ShardFolder(self._root / FOLDER / name, self._lock)
 
     def jobs(self) -> list[AuditJob]:
-        """Return the audits as the stage takes them."""
+        """Return the audits as the stage takes them; those that ask an LLM are no worker's."""
+        return [self._job(c) for c in self._chosen if not isinstance(c.plugin, AskingPlugin)]
+
+    def inquiries(self) -> list[Inquiry]:
+        """Return the audits that ask an LLM."""
         return [
-            AuditJob(
-                c.plugin.name,
-                c.plugin.about,
-                c.fingerprint,
-                c.plugin.compares,
-                self._loader(c),
-                c.options.reads_assets,
-            )
+            Inquiry(self._job(c), c.plugin.writer(c.options))
             for c in self._chosen
+            if isinstance(c.plugin, AskingPlugin)
         ]
+
+    def _job(self, chosen: ChosenAudit) -> AuditJob:
+        plugin = chosen.plugin
+        return AuditJob(
+            plugin.name,
+            plugin.about,
+            chosen.fingerprint,
+            plugin.compares,
+            self._loader(chosen),
+            chosen.options.reads_assets,
+        )
 
     def _loader(self, chosen: ChosenAudit) -> Callable[[], Any]:
         def load() -> Any:
@@ -218,6 +236,8 @@ class AuditRun:
         self._lock = lock
         self._look = AuditWork(setting, lock.epoch, Silence())
         self._chosen = choose_audits(setting.names, setting.options)
+        look = self._look
+        self.inquiries = Inquiries(look.inquiries(), look.corpus.shards, look.store, setting.budget)
         self._open_pool = open_pool
         self.on_progress = on_progress
         self._pool: Workers | None = None
@@ -227,11 +247,16 @@ class AuditRun:
         """Take what readings are missing or stale, and sum all up.
 
         Raises:
-            Drained: it was asked to end early; what was measured is kept.
+            BudgetReached: no further call fits into the budget; what was measured is kept.
+            Drained: it was asked to end early; the same holds.
+            EndpointError: no call to an LLM can succeed.
         """
         sample = self._draw()
         due = {shard.number: self._look.stale(shard, sample) for shard in self._look.corpus.shards}
         try:
+            for number in [number for number, count in due.items() if not count]:
+                # What a kill has left journalled whole and uncommitted; it takes no weights.
+                self._look.audit(number, sample)
             if any(due.values()):
                 await self._audit({number: count for number, count in due.items() if count}, sample)
             for job in self._look.jobs():
@@ -241,13 +266,16 @@ class AuditRun:
         finally:
             if self._pool is not None:
                 await self._pool.close()
-        taken = [chosen.as_taken(self._setting.limits) for chosen in self._chosen]
-        write_index(self._setting.root, taken, self._lock)
+        # Before any call, at which the budget can end: these are whole.
+        self._write_index([chosen for chosen in self._chosen if not isinstance(chosen.plugin, AskingPlugin)])
+        await self.inquiries.execute(sample, self.on_progress)
+        self._write_index(self._chosen)
         return self.sum_up(sample)
 
     async def drain(self) -> None:
         """End as soon as the batches in hand are measured."""
         self._is_draining = True
+        self.inquiries.drain()
         if self._pool is not None:
             await self._pool.drain()
 
@@ -277,6 +305,13 @@ class AuditRun:
                     column.add(row["record_id"], row["dialogue_id"], value)
         for column in columns.values():
             yield column.sum_up(share)
+
+    def _write_index(self, some: Sequence[ChosenAudit]) -> None:
+        taken = [chosen.as_taken(self._setting.limits, self._count_paid(chosen)) for chosen in some]
+        write_index(self._setting.root, taken, self._lock)
+
+    def _count_paid(self, chosen: ChosenAudit) -> USD | None:
+        return self.inquiries.count_paid(chosen.plugin.name) if isinstance(chosen.plugin, AskingPlugin) else None
 
     def _draw(self) -> frozenset[str] | None:
         if self._setting.sample is None:

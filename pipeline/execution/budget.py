@@ -105,13 +105,13 @@ def count_spent(folder: CorpusFolder) -> USD:
     stores: list[tuple[ShardFolder, str]] = [(folder.topics(), topics.STAGE)]
     for index in folder.shard_indices():
         stores += [(folder.shard(index), scenarios.STAGE), (folder.shard(index), dialogues.STAGE)]
-    written = sum(_spent_on(store, stage, stage) for store, stage in stores)
+    written = sum(count_spent_on(store, stage, stage) for store, stage in stores)
     media = [(folder.shard(index), str(modality)) for index in folder.shard_indices() for modality in MEDIA]
-    return written + sum(_spent_on(store, stage, calls_journal(stage)) for store, stage in media)
+    return written + sum(count_spent_on(store, stage, calls_journal(stage)) for store, stage in media)
 
 
-def _spent_on(store: ShardFolder, stage: str, name: str) -> USD:
-    """What a stage has spent by the journal of a name."""
+def count_spent_on(store: ShardFolder, stage: str, name: str) -> USD:
+    """Return what a stage has spent by the journal of a name."""
     journal, receipt = store.journal(name), store.receipt(stage)
     paid = receipt.facts.get("paid") if receipt else None
     if paid is not None and paid["journal_bytes"] == journal.num_bytes():

@@ -14,7 +14,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import DECODERS, PublishedCorpus, read_facts
 from pipeline.adapters.readings import FOLDER, CorpusReadings, TakenAudit, write_index
-from pipeline.contracts.audit import SUBJECTS, AuditPlugin, as_readings
+from pipeline.contracts.audit import SUBJECTS, AskingPlugin, AuditPlugin, as_readings
 from pipeline.contracts.watch import Watch
 from pipeline.execution.audits import AuditSetting, AuditWork, ChosenAudit, choose_audits, known_audits
 from pipeline.execution.project import Project
@@ -53,6 +53,8 @@ def find_limit_problems(limits: Mapping[str, float], options: Options) -> Iterat
             yield f"screen.audits.{name}: no audit of that name is installed; {suggest(name, known)}"
     owners = {}
     for name, plugin in known.items():
+        if isinstance(plugin, AskingPlugin) and name not in options:
+            continue  # which measures it takes is up to its options
         try:
             (chosen,) = _choose(name, options) if plugin.missing() is None else [None]
         except ManifestError as exc:
@@ -66,6 +68,11 @@ def find_limit_problems(limits: Mapping[str, float], options: Options) -> Iterat
             yield f"screen.limits.{measure}: no audit takes such a measure; {suggest(measure, owners)}"
         elif problem := owner.missing():
             yield f"screen.limits.{measure}: the audit {owner.name} cannot run here: {problem}"
+        elif isinstance(owner, AskingPlugin):
+            yield (
+                f"screen.limits.{measure}: {owner.name} asks an LLM, and a run takes no such audit; leave the limit "
+                "out, and look at it with `anyinstruct audit`"
+            )
         elif owner.compares:
             yield (
                 f"screen.limits.{measure}: {owner.name} compares the records of a whole corpus with each other, so "
@@ -84,7 +91,7 @@ def choose_for_limits(screen: Screen, limits: Mapping[str, float] | None = None)
         raise ManifestError("\n".join(problems))
     found = []
     for name, plugin in known_audits().items():
-        if plugin.missing() is not None:
+        if plugin.missing() is not None or isinstance(plugin, AskingPlugin):
             continue
         (chosen,) = _choose(name, screen.audits)
         bounds = [
@@ -196,7 +203,7 @@ class LimitScreen:
         write_index(self._project.corpus, self._as_taken(), lock)
 
     def _as_taken(self) -> list[TakenAudit]:
-        return [audit.chosen.as_taken(self._project.manifest.screen.limits) for audit in self._audits]
+        return [audit.chosen.as_taken(self._project.manifest.screen.limits, None) for audit in self._audits]
 
     def _source(self, shard: int, planned: Sequence[PlannedDialogue]) -> RenderedShard:
         store = CorpusFolder(self._project.corpus).shard(shard)

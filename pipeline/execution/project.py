@@ -24,7 +24,7 @@ from pipeline.contracts.render import EditsPictures, ReadsLanguages, RendererOpt
 from pipeline.execution.checking import find_problems
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
-from pipeline.values.manifest import Manifest, Price
+from pipeline.values.manifest import Manifest, Price, Writer
 from pipeline.values.records import Modality, Topic
 from pipeline.values.units import USD
 from pipeline.values.words import suggest
@@ -84,14 +84,8 @@ class Project:
 
     @cached_property
     def prices(self) -> dict[str, Price]:
-        """Prices by model: the manifest's own, else the shipped list's, else nothing for an embedded model."""
-        writer = self.manifest.writer
-        listed = load_prices()
-        own = {entry.model: entry.price or writer.price for entry in writer.blend}
-        if writer.engine == "embedded":
-            return {model: price or FREE for model, price in own.items()}
-        share = BATCH_SHARE if writer.mode == "batch" else 1.0
-        return {model: found.times(share) for model, price in own.items() if (found := price or listed.get(model))}
+        """Prices by model."""
+        return find_prices(self.manifest.writer)
 
     @property
     def unpriced(self) -> list[str]:
@@ -101,13 +95,7 @@ class Project:
     @property
     def missing_key(self) -> str | None:
         """Say which key the endpoint wants and the environment lacks, or None; servers of one's own want none."""
-        writer = self.manifest.writer
-        if writer.engine != "openai" or writer.base_url is not None or os.environ.get(writer.api_key_env):
-            return None
-        return (
-            f"writer.api_key_env: ${writer.api_key_env} is not set, and the default endpoint wants a key; export it, "
-            "or state base_url, the address of a server of your own"
-        )
+        return find_missing_key(self.manifest.writer)
 
     @property
     def unpriced_media(self) -> dict[Modality, str]:
@@ -176,7 +164,8 @@ class Project:
         plugin = self.plugin(modality)
         if not isinstance(plugin, EditsPictures):
             return None
-        return content_key(dict(plugin.describe_edits(self.options(modality))))
+        stated = plugin.describe_edits(self.options(modality))
+        return None if stated is None else content_key(dict(stated))
 
     def model_names(self) -> list[str]:
         """Locked models that this manifest needs, writer's first."""
@@ -305,6 +294,26 @@ def _load_renderer(name: str) -> RendererPlugin:
     except (ImportError, AttributeError) as exc:
         raise ManifestError(f"renderer {name!r} cannot be loaded ({exc}); install its package again") from exc
     return plugin
+
+
+def find_prices(writer: Writer) -> dict[str, Price]:
+    """Return prices by model: the writer's own, else the shipped list's, else nothing for an embedded model."""
+    listed = load_prices()
+    own = {entry.model: entry.price or writer.price for entry in writer.blend}
+    if writer.engine == "embedded":
+        return {model: price or FREE for model, price in own.items()}
+    share = BATCH_SHARE if writer.mode == "batch" else 1.0
+    return {model: found.times(share) for model, price in own.items() if (found := price or listed.get(model))}
+
+
+def find_missing_key(writer: Writer) -> str | None:
+    """Say which key a writer's endpoint wants and the environment lacks, or None; servers of one's own want none."""
+    if writer.engine != "openai" or writer.base_url is not None or os.environ.get(writer.api_key_env):
+        return None
+    return (
+        f"writer.api_key_env: ${writer.api_key_env} is not set, and the default endpoint wants a key; export it, "
+        "or state base_url, the address of a server of your own"
+    )
 
 
 def load_prices() -> dict[str, Price]:

@@ -17,7 +17,7 @@ from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, ReadsLangua
 from pipeline.contracts.storage import Row
 from pipeline.execution.driver import Silence
 from pipeline.execution.project import Project
-from pipeline.values.errors import CorpusError, RenderError
+from pipeline.values.errors import AnyInstructError, CorpusError, EndpointError, RenderError
 from pipeline.values.records import Modality
 from pipeline.values.spoken import spoken_form
 from pipeline.values.units import USD, Bytes, Seconds
@@ -74,6 +74,7 @@ class TrialReport:
         peak_memory: The most that this process held at any time.
         peak_gpu_memory: The most that tensors held on its GPUs; None where torch used none.
         provenance: As the ledger of a corpus would state it.
+        error: Why it ended early, where the renderer could not go on; what was made before is among the items.
     """
 
     items: Sequence[Tried]
@@ -83,6 +84,7 @@ class TrialReport:
     peak_gpu_memory: Bytes | None
     provenance: Mapping[str, str]
     was_interrupted: bool
+    error: AnyInstructError | None = None
 
     @property
     def num_failed(self) -> int:
@@ -123,14 +125,14 @@ def expect_cost(trial: Trial) -> USD | None:
 
 
 def run_trial(trial: Trial, folder: Path, on_item: Callable[[Tried, bytes], None]) -> TrialReport:
-    """Render all briefs; Ctrl-C ends it after the files of what is made are whole.
+    """Render all briefs; Ctrl-C ends it after the files of what is made are whole, and so does a renderer's error.
 
     Args:
         folder: Made where it is not there. Files that are in it stay as they are.
         on_item: Called on another thread, one at a time, as files come.
 
     Raises:
-        RenderError: the renderer cannot work.
+        RenderError: the renderer cannot be loaded.
         ModelFileError: its weights cannot be had.
         CorpusError: the folder cannot be written.
     """
@@ -157,11 +159,13 @@ def run_trial(trial: Trial, folder: Path, on_item: Callable[[Tried, bytes], None
         # Calls go out together, and none is paid for twice.
         size, attempts = BatchSize(plugin.in_flight(options)), 1
     loop = RenderLoop(renderer, size, project.manifest.seed, attempts, Silence(), store)
-    was_interrupted = False
+    was_interrupted, error = False, None
     try:
         loop.run(list(trial.briefs.values()))
     except KeyboardInterrupt:
         was_interrupted = True
+    except (RenderError, EndpointError) as exc:
+        error = exc
     return TrialReport(
         items=tuple(sorted(items, key=lambda item: item.brief.id)),
         load_seconds=loaded - started,
@@ -170,6 +174,7 @@ def run_trial(trial: Trial, folder: Path, on_item: Callable[[Tried, bytes], None
         peak_gpu_memory=peak_gpu_memory(),
         provenance=dict(renderer.provenance()),
         was_interrupted=was_interrupted,
+        error=error,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from array import array
 from collections.abc import Sequence
@@ -77,6 +78,19 @@ class Column:
         if len(self._worst) >= 20 * NUM_WORST:
             self._worst = self._worst_of(self._worst)
 
+    def extend(self, records: Sequence[str], dialogues: Sequence[str], values: Sequence[float | None]) -> None:
+        """Take many records' readings, as :meth:`add` takes one."""
+        self._num_records += len(records)
+        some = [
+            (record, dialogue, value)
+            for record, dialogue, value in zip(records, dialogues, values, strict=True)
+            if value is not None and math.isfinite(value)
+        ]
+        self._values.extend(value for _, _, value in some)
+        names = self._names
+        self._clusters.extend(names.setdefault(dialogue, len(names)) for _, dialogue, _ in some)
+        self._worst = self._worst_of([*self._worst, *((record, value) for record, _, value in some)])
+
     def sum_up(self, share_seen: float) -> Summary:
         """Close the column.
 
@@ -106,7 +120,7 @@ class Column:
             "worst": tuple(self._worst_of(self._worst)),
         }
         if self._limit is not None:
-            passed = np.asarray([self._measure.passes(value, self._limit) for value in self._values])
+            passed = values >= self._limit if self._measure.better == "higher" else values <= self._limit
             low, high = interval(passed, np.asarray(self._clusters), share_seen)
             base |= {"num_short": int((~passed).sum()), "pass_share": float(passed.mean())}
             base |= {"pass_low": low, "pass_high": high}
@@ -114,7 +128,7 @@ class Column:
 
     def _worst_of(self, some: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
         sign = 1 if self._measure.better == "higher" else -1
-        return sorted(some, key=lambda pair: (sign * pair[1], pair[0]))[:NUM_WORST]
+        return heapq.nsmallest(NUM_WORST, some, key=lambda pair: (sign * pair[1], pair[0]))
 
 
 def interval(passed: npt.NDArray[np.bool_], clusters: npt.NDArray[np.int_], share_seen: float) -> tuple[float, float]:

@@ -15,7 +15,17 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from pipeline.contracts.audit import SUBJECTS, AuditItem, Auditor, Comparer, Sketch, Subject, as_rows
+from pipeline.contracts.audit import (
+    SUBJECTS,
+    UNDECODABLE,
+    AuditItem,
+    Auditor,
+    Comparer,
+    Inquirer,
+    Sketch,
+    Subject,
+    as_rows,
+)
 from pipeline.contracts.storage import Journal, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.ids import content_key
@@ -37,7 +47,8 @@ SCHEMA = pa.schema(
         ("sketch", pa.binary()),
     ]
 )
-"""A record that could not be measured, for its media cannot be decoded, has the status ``failed``."""
+"""A record that could not be measured has the status ``failed``: its media cannot be decoded (:data:`UNDECODABLE`), or
+a call about it came to nothing (that call's own code)."""
 
 
 class AuditSource(Protocol):
@@ -68,12 +79,12 @@ class AuditJob:
     about: Subject
     fingerprint: str
     compares: bool
-    load: Callable[[], Auditor | Comparer]
+    load: Callable[[], Auditor | Comparer | Inquirer]
     reads_assets: bool = False
 
 
 @dataclass
-class _Due:
+class Due:
     """An audit's part of a shard.
 
     Attributes:
@@ -105,10 +116,10 @@ def audit_shard(
     for subject in dict.fromkeys(job.about for job in jobs):
         some = [job for job in jobs if job.about == subject]
         wanted = {reads: index_records(subject, source, sample, reads) for reads in {job.reads_assets for job in some}}
-        due = [found for job in some if (found := _find_due(job, wanted[job.reads_assets], store)) is not None]
+        due = [found for job in some if (found := find_due(job, wanted[job.reads_assets], store)) is not None]
         _measure(due, source, subject, watch)
         for one in due:
-            _commit(one, store)
+            commit(one, store)
 
 
 def find_stale(
@@ -118,7 +129,7 @@ def find_stale(
 
     After a kill some of it may lie in the journal, and will be committed without being measured again.
     """
-    due = _find_due(job, index_records(job.about, source, sample, job.reads_assets), store)
+    due = find_due(job, index_records(job.about, source, sample, job.reads_assets), store)
     return [] if due is None else [due.orders[name] for name in sorted(due.orders.keys() - due.held)]
 
 
@@ -136,7 +147,8 @@ def index_records(
     return [(name, dialogue, content_key(content, assets.get(name, []))) for name, dialogue, content in index]
 
 
-def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> _Due | None:
+def find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardStore) -> Due | None:
+    """Return what an audit has to do on the records of an index; None where it is committed for exactly these."""
     orders = {
         name: Order(name, {"content": content, "audit": job.fingerprint}, dialogue) for name, dialogue, content in index
     }
@@ -150,7 +162,7 @@ def _find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: Shard
     }
     journal = store.journal(job.name)
     made = held | _journalled(journal, orders)
-    return _Due(job, orders, frozenset(held), journal, made, orders.keys() - made.keys())
+    return Due(job, orders, frozenset(held), journal, made, orders.keys() - made.keys())
 
 
 def _journalled(journal: Journal, orders: Mapping[str, Order[str]]) -> dict[str, Row]:
@@ -170,7 +182,7 @@ def _row(order: Order[str]) -> Row:
     return {**base_row(order), "dialogue_id": order.payload, "readings": [], "sketch": None}
 
 
-def _measure(due: Sequence[_Due], source: AuditSource, subject: Subject, watch: Watch) -> None:
+def _measure(due: Sequence[Due], source: AuditSource, subject: Subject, watch: Watch) -> None:
     wanted = {name for one in due for name in one.missing}
     if not wanted:
         return
@@ -181,7 +193,7 @@ def _measure(due: Sequence[_Due], source: AuditSource, subject: Subject, watch: 
         for one in due:
             for item, reason in broken:
                 if item.id in one.missing:
-                    _keep(one, item.id, {"status": "failed", "code": "undecodable", "message": reason})
+                    keep(one, item.id, {"status": "failed", "code": UNDECODABLE, "message": reason})
             some = [item for item in whole if item.id in one.missing]
             if some:
                 _measure_some(one, some)
@@ -202,27 +214,31 @@ def _decode(batch: Iterable[AuditItem]) -> tuple[list[AuditItem], list[tuple[Aud
     return whole, broken
 
 
-def _measure_some(one: _Due, items: Sequence[AuditItem]) -> None:
+def _measure_some(one: Due, items: Sequence[AuditItem]) -> None:
     auditor: Any = one.job.load()
     if one.job.compares:
         for item, sketch in zip(items, auditor.sketch(items), strict=True):
-            _keep(one, item.id, {}, sketch)
+            keep(one, item.id, {}, sketch)
         return
     for item, readings in zip(items, auditor.measure(items), strict=True):
-        _keep(one, item.id, {"readings": as_rows(readings)})
+        keep(one, item.id, {"readings": as_rows(readings)})
 
 
-def _keep(one: _Due, name: str, row: Row, sketch: bytes | None = None) -> None:
+def keep(one: Due, name: str, row: Row, sketch: bytes | None = None) -> None:
+    """Journal what a record came to, and take it in."""
     order = one.orders[name]
     one.journal.append({"record": name, "input_key": order.input_key, "row": row}, sketch)
     one.made[name] = {**_row(order), **row, "sketch": sketch}
 
 
-def _commit(one: _Due, store: ShardStore) -> None:
-    """Put what was measured beside what is there already.
+def commit(one: Due, store: ShardStore, facts: Mapping[str, Any] | None = None) -> None:
+    """Put what was measured beside what is there already, when nothing is missing.
 
     Rows of other records stay: of a larger sample, or of dialogues that the screen has rejected and that may come back.
     In the order of their ids, so that the same readings make the same file whoever asked for them.
+
+    Args:
+        facts: For the receipt, beside the fingerprint.
     """
     carried = [row for row in store.rows(one.job.name) if row["record_id"] not in one.orders]
     rows = [one.made[name] for name in one.orders]
@@ -234,7 +250,7 @@ def _commit(one: _Due, store: ShardStore) -> None:
         order_key=order_key(one.orders.values()),
         num_ok=len(rows) - failed,
         num_failed=failed,
-        facts={"fingerprint": one.job.fingerprint},
+        facts={"fingerprint": one.job.fingerprint, **(facts or {})},
     )
 
 

@@ -67,12 +67,12 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
         cells=_cells(ledger),
         features=_features(ledger),
         tables=[_measure(name, found) for name, found in by_table.items()],
-        licences=_licences(ledger),
+        licences=list_licences(ledger),
         license=_hub_licence(ledger),
         prompts_key=content_key(dict(ledger.prompts)),
         drafts=[facts["renderer"] for facts in ledger.renderers.values() if facts.get("is_draft")],
         spend=[
-            (stage, model, sums, _is_priced(ledger, stage, model))
+            (stage, model, sums, is_priced(ledger, stage, model))
             for stage, models in ledger.spend.items()
             for model, sums in models.items()
         ],
@@ -116,7 +116,7 @@ def size_category(num_dialogues: int) -> str:
     return "n>10M"
 
 
-def _licences(ledger: Ledger) -> list[tuple[str, str, str]]:
+def list_licences(ledger: Ledger) -> list[tuple[str, str, str]]:
     """Return what the licence of each model and data file is: where it was used, its name, its licence."""
     writer = ledger.writer
     terms = str(writer.get("licence") or "by its provider's terms")
@@ -127,7 +127,7 @@ def _licences(ledger: Ledger) -> list[tuple[str, str, str]]:
 
 
 def _hub_licence(ledger: Ledger) -> str:
-    named = {licence.casefold() for _, _, licence in _licences(ledger)}
+    named = {licence.casefold() for _, _, licence in list_licences(ledger)}
     only = named.pop() if len(named) == 1 else "other"
     return only if only in HUB_LICENCES else "other"
 
@@ -195,7 +195,7 @@ def _measure(name: str, found: Sequence[FileEntry]) -> dict[str, Any]:
     }
 
 
-def _is_priced(ledger: Ledger, stage: str, model: str) -> bool:
+def is_priced(ledger: Ledger, stage: str, model: str) -> bool:
     """Whether what calls of a stage cost was known: by the writer's prices, or by those of a remote renderer."""
     if stage in ledger.renderers:
         return "price_usd" in ledger.renderers[stage]

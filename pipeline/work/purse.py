@@ -9,7 +9,7 @@ import os
 from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.watch import Drained
 from pipeline.values.manifest import Price
-from pipeline.values.prices import BYTES_PER_TOKEN
+from pipeline.values.prices import BYTES_PER_TOKEN, TOKENS_A_PICTURE
 from pipeline.values.records import Record
 from pipeline.values.units import USD
 
@@ -107,4 +107,5 @@ class Purse:
 def bound_cost(request: ChatRequest, price: Price) -> USD:
     """Return the most that a call can cost: a prompt of dense tokens, none cached, and an answer up to its limit."""
     prompt = sum(len(m.content.encode()) / BYTES_PER_TOKEN + TOKENS_PER_MESSAGE for m in request.messages)
+    prompt += request.num_pictures * TOKENS_A_PICTURE
     return (prompt * price.input + request.max_tokens * price.output) / 1e6

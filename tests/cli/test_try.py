@@ -195,6 +195,36 @@ def test_ctrl_c_keeps_whole_what_is_made_and_says_what_is_not(
     assert "2 made, 0 failed; stopped before the other 7; " in out
 
 
+def test_what_was_made_before_a_renderer_broke_down_is_summed_up(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Breaking(minimal.MinimalRenderer):
+        num_batches = 0
+
+        def render(self, briefs: Sequence[Brief]) -> list[Render | RenderFailure]:
+            self.num_batches += 1
+            if self.num_batches == 3:
+                raise RenderError("the accelerator is gone")
+            return super().render(briefs)
+
+    monkeypatch.setattr(
+        minimal.IMAGE, "load", lambda options, models: Breaking(minimal.IMAGE.modality, minimal.make_gradient)
+    )
+    code, out, err = run(*MINIMAL, "--n", "9")
+    assert (code, err) == (1, "error: the accelerator is gone\n")
+    assert len(files(tmp_path)) == 2
+    assert "2 made, 0 failed; stopped before the other 7; " in out
+    code, out, err = run(*MINIMAL, "--n", "9", "--json")
+    assert (code, err) == (1, "error: the accelerator is gone\n")
+    assert len(read(out)["items"]) == 2
+
+
+def test_a_tone_stands_in_for_speech_without_a_voices_file(run: Any, tmp_path: Path) -> None:
+    code, out, _ = run("speech", "Good morning.", "--renderer", "minimal-speech", "--json")
+    [item] = read(out)["items"]
+    assert (code, item["voice"]) == (0, "minimal_tone")
+
+
 def test_ctrl_c_while_weights_load_says_so(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(options: Any, models: Any) -> Any:
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality
 from tests.support import corpora
 from tests.support.corpora import MadeUpChat, TinyCorpus, fill, restate_table
+from tests.support.media_server import running_media
 from tests.support.projects import verify
 
 MIX: list[dict[str, Any]] = [
@@ -40,11 +41,13 @@ MIX: list[dict[str, Any]] = [
 ]
 
 
-def open_project(parent: Path, renderer: str = "minimal-image", style: str = "whole") -> Project:
+def open_project(
+    parent: Path, renderer: str = "minimal-image", style: str = "whole", options: dict[str, Any] | None = None
+) -> Project:
     written = yaml.safe_load(corpora.MANIFEST % (", ".join(corpora.TOPICS), 1))
     written["mix"] = MIX
     written["writer"] |= {"style": style, "max_tries": 4}
-    written["render"]["image"]["renderer"] = renderer
+    written["render"]["image"] |= {"renderer": renderer, "options": options or {}}
     parent.mkdir(parents=True, exist_ok=True)
     (parent / "tiny.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     (parent / "voices.yaml").write_text(corpora.VOICES, encoding="utf-8")
@@ -54,7 +57,7 @@ def open_project(parent: Path, renderer: str = "minimal-image", style: str = "wh
     return made
 
 
-def make(parent: Path, **changes: str) -> TinyCorpus:
+def make(parent: Path, **changes: Any) -> TinyCorpus:
     project = open_project(parent, **changes)
     return TinyCorpus(project, asyncio.run(fill(project, lambda plan: MadeUpChat())))
 
@@ -204,3 +207,25 @@ def test_a_text_that_edits_a_picture_is_found(own: TinyCorpus) -> None:
     assert len(found) == 1
     assert isinstance(own.ledger, Ledger)
     assert own.project.edit_key(Modality.IMAGE)
+
+
+@pytest.mark.parametrize("has_edits", [True, False])
+def test_an_endpoint_changes_pictures_where_it_can_and_is_paid_once(tmp_path: Path, has_edits: bool) -> None:
+    with running_media() as media:
+        stated = {"model": "painter", "base_url": media.url, "api_key_env": "NO_KEY", "extension": "png"}
+        options = {**stated, "edits": has_edits, "price": {"picture": 0.04}}
+        corpus = make(tmp_path, renderer="openai-images", options=options)
+        asked = media.take()
+        found = list(edits(corpus))
+        sent = [body["image"] for body in asked if "image" in body]
+        assert len(asked) == corpus.ledger.tables["images"]
+        if has_edits:
+            assert sorted(sent) == sorted(edited.before["image"]["bytes"] for edited in found)
+            assert {edited.after["edited_from"] for edited in found} == {edited.before["id"] for edited in found}
+        else:
+            assert sent == []
+            assert {edited.after["edited_from"] for edited in found} == {None}
+        assert verify(corpus.root).findings == []
+
+        asyncio.run(fill(corpus.project, lambda plan: MadeUpChat()))
+        assert media.take() == []

@@ -73,6 +73,14 @@ def test_a_voice_has_a_licence_too(tmp_path: Path) -> None:
         check(tmp_path, "commercial", {}, voice_licence="CC-BY-NC-4.0")
 
 
+def test_what_an_endpoint_speaks_is_under_its_providers_terms_which_forbid_no_selling(tmp_path: Path) -> None:
+    remote = {**SPEECH, "renderer": "openai-speech", "options": {"model": "own", "base_url": "http://localhost:1/v1"}}
+    check(tmp_path, "commercial", {"speech": remote}, voice_licence="terms of service")
+    own = {**remote, "options": {**remote["options"], "licence": "CC-BY-NC-4.0"}}
+    with pytest.raises(ManifestError, match=r"render\.speech: .*forbid commercial use .*CC-BY-NC-4\.0"):
+        check(tmp_path, "commercial", {"speech": own}, voice_licence="terms of service")
+
+
 def test_a_renderer_that_cannot_be_told_refuses_emotions(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"render\.speech\.emotions: minimal-speech cannot be told how to speak"):
         check(tmp_path, "research", {"speech": {**SPEECH, "emotions": ["calm"]}})

@@ -198,7 +198,7 @@ def test_readings_of_what_is_gone_are_garbage_and_a_run_afterwards_has_nothing_t
     before = measured(project.corpus)
     collect_garbage(project.corpus, dry_run=False)
     assert find() == []
-    assert not list((project.corpus / FOLDER / "00000").glob("*-e*")), "its journals are spent"
+    assert not list((project.corpus / FOLDER / "00000").glob("*-e*.jsonl")), "its journals are spent"
     assert verify(project.corpus).is_sound
     _, run = project.run(limits={"image.contrast": LIMIT}, num_topics=7)
     assert (run.was_idle, num_measured(run)) == (True, 0)

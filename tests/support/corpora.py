@@ -172,8 +172,8 @@ def _read_book() -> PromptFolder:
 async def fill(project: Project, open_chat: Callable[[Sequence[PlannedDialogue]], MadeUpChat]) -> MadeUpChat:
     """Run all stages of a project, shard after shard, and publish."""
     lock = CorpusLock.acquire(project.corpus / "work")
+    work = ShardWork(project, lock.epoch, Silence())
     try:
-        work = ShardWork(project, lock.epoch, Silence())
         plan = extend_plan(work.folder.read_plan(), project.written_topics(), project.manifest, project.book)
         work.folder.write_plan(plan)
         chat = open_chat(plan)
@@ -184,6 +184,7 @@ async def fill(project: Project, open_chat: Callable[[Sequence[PlannedDialogue]]
         publish(work, shards)
         return chat
     finally:
+        await work.close()
         lock.release()
 
 

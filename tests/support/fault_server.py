@@ -92,6 +92,15 @@ async def break_off(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def read_body(request: web.Request) -> dict[str, Any]:
+    """A body as values: of JSON what it says, of a form its fields, the files among them as bytes."""
+    if request.content_type != "multipart/form-data":
+        body: dict[str, Any] = await request.json()
+        return body
+    form = await request.post()
+    return {name: part.file.read() if isinstance(part, web.FileField) else part for name, part in form.items()}
+
+
 class FaultServer:
     """Answers with reply after reply, the last one again and again.
 
@@ -120,7 +129,7 @@ class FaultServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.arrivals.append(time.monotonic())
-        self.bodies.append(await request.json())
+        self.bodies.append(await read_body(request))
         self.keys.append(request.headers["Authorization"])
         if self.in_flight >= self.admits:
             self.num_refused += 1

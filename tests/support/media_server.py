@@ -24,10 +24,10 @@ from PIL import Image
 from pipeline.contracts.remote import CallSetting, RemotePlugin, RemoteRenderer
 from pipeline.contracts.render import Brief, Voice
 from pipeline.values.records import Modality
-from tests.support.fault_server import FaultServer, Reply, says
+from tests.support.fault_server import FaultServer, Reply, read_body, says
 from tests.support.serving import serving_app
 
-IMAGES, SPEECH = "/v1/images/generations", "/v1/audio/speech"
+IMAGES, EDITS, SPEECH = "/v1/images/generations", "/v1/images/edits", "/v1/audio/speech"
 SOUND_FORMATS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "mp3": ("MP3", None), "opus": ("OGG", "OPUS")}
 RATE = 24_000
 NOVA = Voice(name="openai_nova", renderer="openai-speech", speaker="nova", languages=("en",), licence="terms")
@@ -92,7 +92,7 @@ async def calling(
 ) -> AsyncIterator[RemoteRenderer]:
     """Serve both protocols from a fault server and open a renderer that calls it."""
     app = web.Application()
-    for path in (IMAGES, SPEECH):
+    for path in (IMAGES, EDITS, SPEECH):
         app.router.add_post(path, server.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -137,7 +137,8 @@ class MediaEndpoint:
         body, refusal = await self._receive(request, "prompt")
         if refusal is not None:
             return await refusal(request)
-        data = paint(body["prompt"], body["size"], body.get("seed"))
+        words = body["prompt"] + (sha256(body["image"]).hexdigest() if "image" in body else "")
+        data = paint(words, body["size"], body.get("seed"))
         if not self.as_url:
             return web.json_response(images_body(data))
         name = sha256(data).hexdigest()
@@ -155,7 +156,7 @@ class MediaEndpoint:
         return web.Response(body=self._files[request.match_info["name"]], content_type="image/png")
 
     async def _receive(self, request: web.Request, words: str) -> tuple[dict[str, Any], Reply | None]:
-        body = await request.json()
+        body = await read_body(request)
         self.requests.append(body)
         await asyncio.sleep(self.delay)
         found = [reply for start, reply in self.refusals.items() if body[words].startswith(start)]
@@ -168,6 +169,7 @@ def running_media(**settings: Any) -> Iterator[MediaEndpoint]:
     endpoint = MediaEndpoint(**settings)
     app = web.Application(client_max_size=2**26)
     app.router.add_post(IMAGES, endpoint.image)
+    app.router.add_post(EDITS, endpoint.image)
     app.router.add_post(SPEECH, endpoint.speech)
     app.router.add_get("/files/{name}", endpoint.file)
     with serving_app(app) as address:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.adapters.calling.prices import listed_images, listed_speech
-from pipeline.values.prices import ImagePrice, SpeechPrice
+from pipeline.values.prices import TOKENS_A_SOURCE, ImagePrice, PictureTokens, SpeechPrice
 
 TABLE = {"low": {"1024x1024": 0.01, "1536x1024": 0.02}, "high": {"1024x1024": 0.1, "1536x1024": 0.2}}
 BY_SIZE = ImagePrice.model_validate({"pictures": TABLE})
@@ -30,10 +30,19 @@ def test_a_picture_costs_what_it_may_at_the_worst(quality: str | None, size: str
 
 
 def test_tokens_go_before_the_price_of_a_picture_where_the_endpoint_states_them() -> None:
-    assert BY_TOKENS.cost("low", "1024x1024", 100, 272) == pytest.approx((100 * 5 + 272 * 40) / 1e6)
-    assert BY_TOKENS.cost("low", "1024x1024", 100, 0) == 0.01
-    assert BY_SIZE.cost("low", "1024x1024", 100, 272) == 0.01
+    assert BY_TOKENS.cost("low", "1024x1024", PictureTokens(100, 0, 272)) == pytest.approx((100 * 5 + 272 * 40) / 1e6)
+    assert BY_TOKENS.cost("low", "1024x1024", PictureTokens(100)) == 0.01
+    assert BY_SIZE.cost("low", "1024x1024", PictureTokens(100, 0, 272)) == 0.01
     assert BY_TOKENS.bound("a fox" * 100, "low", "1024x1024") > 0.01 + 125 * 5 / 1e6
+
+
+def test_a_picture_that_is_sent_is_counted_at_its_own_price_and_held_for() -> None:
+    sent = PictureTokens(prompt=1100, source=1000, made=272)
+    stated = BY_TOKENS.model_copy(update={"source_tokens": 8.0})
+    assert stated.cost("low", "1024x1024", sent) == pytest.approx((100 * 5 + 1000 * 8 + 272 * 40) / 1e6)
+    assert BY_TOKENS.cost("low", "1024x1024", sent) == pytest.approx((100 * 5 + 1000 * 10 + 272 * 40) / 1e6)
+    bounds = [stated.bound("a fox", "low", "1024x1024", has_source=has_source) for has_source in (True, False)]
+    assert bounds[0] - bounds[1] == pytest.approx(TOKENS_A_SOURCE * 8 / 1e6)
 
 
 def test_one_price_holds_for_every_picture() -> None:

@@ -16,7 +16,7 @@ from pipeline.adapters.llm.endpoint import Endpoint, open_endpoint
 from pipeline.adapters.llm.memory import EndpointMemory
 from pipeline.adapters.llm.openai_chat import SAVE_SECONDS
 from pipeline.adapters.llm.pace import Pace, PaceLimits
-from pipeline.adapters.llm.posting import Posting
+from pipeline.adapters.llm.posting import Parcel, Posting
 from pipeline.adapters.llm.wire import Read, T, Wire
 from pipeline.contracts.remote import CallSetting
 from pipeline.values.errors import EndpointError
@@ -89,7 +89,7 @@ class Line(Generic[T]):
         """What words the failures of the model's calls."""
         return self._opened().translator
 
-    async def send(self, body: Mapping[str, Any]) -> T:
+    async def send(self, body: Mapping[str, Any] | Parcel) -> T:
         """Send a request, again where another moment may help.
 
         Raises:
@@ -99,8 +99,9 @@ class Line(Generic[T]):
         if self._dead is not None:
             raise self._dead
         opened = self._opened()
+        content = body if isinstance(body, Parcel) else json.dumps(body, separators=(",", ":")).encode()
         try:
-            answer = await opened.wire.send(json.dumps(body, separators=(",", ":")).encode(), 0.0)
+            answer = await opened.wire.send(content, 0.0)
         except EndpointError as exc:
             self._dead = exc
             opened.wire.pace.stop(exc)

@@ -10,6 +10,7 @@ from typing import Any, Generic
 from pipeline.adapters.calling.fetching import fetch_media, host_of
 from pipeline.adapters.calling.line import Line, Route
 from pipeline.adapters.calling.options import CallOptions
+from pipeline.adapters.llm.posting import Parcel
 from pipeline.adapters.llm.wire import T
 from pipeline.adapters.provenance import describe_software
 from pipeline.contracts.remote import CallSetting, MediaAnswer
@@ -55,11 +56,15 @@ class CallingRenderer(ABC, Generic[T]):
     def finish(self, brief: Brief, data: bytes) -> Outcome:
         """Decode, gate and encode."""
 
+    async def pack(self, brief: Brief) -> Mapping[str, Any] | Parcel:
+        """Return what is sent: the request itself, where it is JSON. Raises ChatFailure where it cannot be had."""
+        return self.describe(brief)
+
     async def call(self, brief: Brief) -> MediaAnswer:
         """Have a brief rendered; see ``RemoteRenderer``."""
         started = asyncio.get_running_loop().time()
         try:
-            answer = await self._line.send(self.describe(brief))
+            answer = await self._line.send(await self.pack(brief))
         except ChatFailure as exc:
             if exc.code != "timeout":
                 raise

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.adapters.llm.failures import BadBody, Translator
 from pipeline.adapters.llm.posting import Reply
-from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
+from pipeline.contracts.chat import ChatAnswer, ChatRequest, Message, Picture, Usage
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import encode_json
 from pipeline.values.units import Seconds
@@ -27,6 +28,20 @@ def build_body(request: ChatRequest, extra: Mapping[str, Any], messages: list[di
         **extra,
     }
     return encode_json(body)
+
+
+def add_pictures(messages: list[dict[str, Any]], asked: Sequence[Message]) -> None:
+    """Put the pictures of what is asked behind the words of the messages that stand for it."""
+    for place, message in enumerate(asked):
+        if message.pictures:
+            words = {"type": "text", "text": messages[place]["content"]}
+            messages[place] = {**messages[place], "content": [words, *map(_show, message.pictures)]}
+
+
+def _show(picture: Picture) -> dict[str, Any]:
+    # Of low detail: it is small, and models that cut pictures into tiles would bill it many times.
+    address = f"data:image/jpeg;base64,{base64.b64encode(picture.data).decode()}"
+    return {"type": "image_url", "image_url": {"url": address, "detail": "low"}}
 
 
 def parse_body(content: bytes, translator: Translator) -> dict[str, Any]:

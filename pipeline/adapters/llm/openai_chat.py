@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from pipeline.adapters.llm.ceiling import START
-from pipeline.adapters.llm.completion import build_body, read_answer, read_completion
+from pipeline.adapters.llm.completion import add_pictures, build_body, read_answer, read_completion
 from pipeline.adapters.llm.endpoint import open_endpoint
 from pipeline.adapters.llm.failures import Translator
 from pipeline.adapters.llm.memory import EndpointMemory
@@ -21,6 +21,7 @@ from pipeline.adapters.llm.wire import Wire
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.manifest import Writer
+from pipeline.values.prices import TOKENS_A_PICTURE
 from pipeline.values.units import Seconds
 
 SAVE_SECONDS: Seconds = 10.0
@@ -118,8 +119,13 @@ class OpenAIChat:
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
         extra = fill_form(form, request, messages)
         content = build_body(request, extra, messages)
+        tokens = len(content) / CHARACTERS_PER_TOKEN + request.max_tokens
+        if request.num_pictures:
+            add_pictures(messages, request.messages)
+            content = build_body(request, extra, messages)
+            tokens += request.num_pictures * TOKENS_A_PICTURE
         started = perf_counter()
-        body = await line.wire.send(content, len(content) / CHARACTERS_PER_TOKEN + request.max_tokens)
+        body = await line.wire.send(content, tokens)
         line.save()
         answer = read_answer(body, request.model, perf_counter() - started, line.translator)
         if form in ("json_schema", "bare_schema"):

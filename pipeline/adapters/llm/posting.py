@@ -31,6 +31,31 @@ class Reply:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A body that is no JSON, for another path of the same endpoint.
+
+    Attributes:
+        path: After the endpoint's address.
+        content_type: With its boundary.
+    """
+
+    path: str
+    content_type: str
+    content: bytes
+
+
+def pack_form(path: str, fields: Mapping[str, str], file: tuple[str, str, bytes, str]) -> Parcel:
+    """Pack a form with one file, as ``multipart/form-data`` (RFC 7578).
+
+    Args:
+        file: Its field, its name, its bytes and their content type.
+    """
+    field, name, data, kind = file
+    request = httpx2.Request("POST", "http://localhost", data=dict(fields), files={field: (name, data, kind)})
+    return Parcel(path, request.headers["Content-Type"], request.read())
+
+
 class Posting:
     """Sends bodies to a path.
 
@@ -40,23 +65,29 @@ class Posting:
 
     def __init__(self, endpoint: Endpoint, path: str) -> None:
         self._endpoint = endpoint
-        self._address = f"{str(endpoint.client.base_url).rstrip('/')}{path}"
+        self._base = str(endpoint.client.base_url).rstrip("/")
+        self._address = f"{self._base}{path}"
         self._url = URL(self._address)
 
-    async def send(self, content: bytes) -> Reply:
+    async def send(self, content: bytes | Parcel) -> Reply:
         """Send a body and read the whole answer, however long it takes.
 
         Raises:
             openai.APIStatusError: any status from 400 on.
             openai.APIConnectionError: no connection, or a broken one.
         """
+        url, address, headers = self._url, self._address, None
+        if isinstance(content, Parcel):
+            address, headers = f"{self._base}{content.path}", {"Content-Type": content.content_type}
+            url, content = URL(address), content.content
         try:
-            async with self._endpoint.session().post(self._url, data=aiohttp.BytesPayload(content)) as response:
+            sending = self._endpoint.session().post(url, data=aiohttp.BytesPayload(content), headers=headers)
+            async with sending as response:
                 reply = Reply(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError) as exc:
-            raise openai.APIConnectionError(request=httpx2.Request("POST", self._address)) from exc
+            raise openai.APIConnectionError(request=httpx2.Request("POST", address)) from exc
         if reply.status >= 400:
-            raise status_error(reply, self._address)
+            raise status_error(reply, address)
         return reply
 
 

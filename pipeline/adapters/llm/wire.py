@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from pipeline.adapters.llm.failures import BadBody, Translator, is_passing, is_refusal, is_timeout
 from pipeline.adapters.llm.pace import Pace
-from pipeline.adapters.llm.posting import Posting, Reply
+from pipeline.adapters.llm.posting import Parcel, Posting, Reply
 from pipeline.adapters.llm.rates import read_quota, read_retry_after
 from pipeline.values.errors import EndpointError
 from pipeline.values.units import Seconds
@@ -45,7 +45,7 @@ class _Call:
 
     __slots__ = ("content", "failure", "num_tries", "tokens")
 
-    def __init__(self, content: bytes, tokens: float) -> None:
+    def __init__(self, content: bytes | Parcel, tokens: float) -> None:
         self.content = content
         self.tokens = tokens
         self.num_tries = 0
@@ -68,7 +68,7 @@ class Wire(Generic[T]):
         self.pace = pace
         self._num_lost = 0
 
-    async def send(self, content: bytes, tokens: float) -> T:
+    async def send(self, content: bytes | Parcel, tokens: float) -> T:
         """Send a body, again where another moment may help, and return what came back.
 
         Args:

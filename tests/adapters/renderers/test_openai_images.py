@@ -12,10 +12,12 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline.adapters.renderers.openai_images import PLUGIN, OpenAIImagesOptions
-from pipeline.contracts.remote import MediaAnswer, RemotePlugin
-from pipeline.contracts.render import ImageFacts, Outcome, Render, RenderFailure
+from pipeline.contracts.remote import CallSetting, MediaAnswer, RemotePlugin
+from pipeline.contracts.render import EditsPictures, ImageFacts, Outcome, Render, RenderFailure, Source
+from pipeline.values.errors import ChatFailure
+from pipeline.values.ids import sha256_hex
 from pipeline.values.manifest import ImageSection
-from tests.support.fault_server import KEY, FaultServer, says
+from tests.support.fault_server import KEY, FaultServer, error, says
 from tests.support.media_server import calling, image_brief, images_body, paint, picture
 
 FOX = picture()
@@ -81,6 +83,79 @@ def test_a_picture_behind_an_address_is_fetched() -> None:
     url = "http://127.0.0.1:1/a.png"
     answer = call(FaultServer(picture(b64_json=None, url=url)), price={"picture": 0.04})
     assert (answer.data, answer.url, answer.usd) == (None, url, 0.04)
+
+
+def source_of(data: bytes) -> Source:
+    return Source(asset="d-00-00-a0", sha256=sha256_hex(data), text="a red fox", seed=3, load=lambda: data)
+
+
+def edit(server: FaultServer, data: bytes, **options: Any) -> MediaAnswer:
+    async def run() -> MediaAnswer:
+        async with calling(server, PLUGIN, edits=True, **options) as renderer:
+            return await renderer.call(image_brief("a red fox at night", source=source_of(data)))
+
+    return asyncio.run(run())
+
+
+def test_a_picture_that_changes_another_is_sent_with_it_and_again_where_another_moment_may_help() -> None:
+    fox = encoded(Image.open(io.BytesIO(paint("a fox"))), "WEBP")
+    server = FaultServer(error(500), error(429, **{"Retry-After": "0"}), FOX)
+    answer = edit(server, fox, quality="low", style="vivid", moderation="low", extra={"steps": 30, "hd": True})
+    assert answer.data == paint("a red fox")
+    first, second, third = server.bodies
+    assert first == second == third
+    assert third.pop("image") == fox
+    assert third == {
+        "model": "m",
+        "prompt": "a red fox at night",
+        "n": "1",
+        "size": "64x64",
+        "quality": "low",
+        "response_format": "b64_json",
+        "steps": "30",
+        "hd": "true",
+    }
+
+
+def test_a_source_that_is_no_picture_is_never_sent() -> None:
+    server = FaultServer(FOX)
+    with pytest.raises(ChatFailure) as caught:
+        edit(server, b"no picture")
+    assert (caught.value.code, server.bodies) == ("bad_source", [])
+
+
+def test_what_is_journalled_of_an_edit_names_its_source_and_holds_none_of_its_bytes() -> None:
+    options = OpenAIImagesOptions(model="gpt-image-1.5", input_fidelity="high")
+    renderer = PLUGIN.open(options, CallSetting())
+    brief = image_brief(source=source_of(b"x"))
+    described = renderer.describe(brief)
+    assert (described["image"], described["input_fidelity"]) == (f"sha256 {sha256_hex(b'x')}", "high")
+    assert renderer.bound(brief) > renderer.bound(image_brief()) > 0
+    made = renderer.finish(brief, paint("a"))
+    assert isinstance(made, Render)
+    assert made.is_edit
+
+
+def test_edits_are_of_models_that_are_known_for_them_unless_the_manifest_says() -> None:
+    def described(**options: Any) -> Any:
+        return PLUGIN.describe_edits(OpenAIImagesOptions.model_validate(options))
+
+    assert isinstance(PLUGIN, EditsPictures)
+    assert described(model="dall-e-3") is None
+    assert described(model="gpt-image-1.5") == {"input_fidelity": None}
+    assert described(model="gpt-image-1.5", edits=False) is None
+    assert described(model="own", edits=True, input_fidelity="low") == {"input_fidelity": "low"}
+
+
+def test_tokens_of_a_picture_that_was_sent_are_told_apart() -> None:
+    usage = {
+        "input_tokens": 400,
+        "output_tokens": 272,
+        "input_tokens_details": {"text_tokens": 50, "image_tokens": 350},
+    }
+    price = {"picture": 1, "tokens": {"input": 5, "output": 40}, "source_tokens": 8}
+    answer = edit(FaultServer(says(images_body() | {"usage": usage})), paint("a fox"), price=price)
+    assert answer.usd == pytest.approx((50 * 5 + 350 * 8 + 272 * 40) / 1e6)
 
 
 def test_a_larger_picture_is_scaled_down_and_a_smaller_one_kept() -> None:

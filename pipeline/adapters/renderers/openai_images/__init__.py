@@ -49,6 +49,9 @@ class OpenAIImagesOptions(CallOptions):
         moderation: ``low`` filters less, of the GPT image models.
         response_format: Whether a picture comes as base64 or as an address to fetch it from. ``auto`` asks for base64,
             but of models named ``gpt-image…``, which send nothing else and refuse the key.
+        edits: Have a picture that changes an earlier one made out of it, by the endpoint's ``/images/edits``; false
+            makes it from its words alone. Left out, true of models named ``gpt-image…`` and ``chatgpt-image…``.
+        input_fidelity: How closely an edit keeps to the picture that it changes, of models that take the key.
         send_seed: Send the brief's seed, for servers that take one; OpenAI's own refuses the key.
         extension: Of the stored file; ``png`` is exact and the largest.
         file_quality: Of a stored WebP or JPEG, 1 to 100.
@@ -56,7 +59,21 @@ class OpenAIImagesOptions(CallOptions):
     """
 
     reserved: ClassVar[frozenset[str]] = frozenset(
-        {"model", "prompt", "n", "size", "quality", "style", "background", "moderation", "response_format", "stream"}
+        {
+            "model",
+            "prompt",
+            "n",
+            "size",
+            "quality",
+            "style",
+            "background",
+            "moderation",
+            "response_format",
+            "stream",
+            "image",
+            "input_fidelity",
+            "mask",
+        }
     )
 
     size: str | None = Field(default=None, pattern=r"^([1-9]\d{1,4}x[1-9]\d{1,4}|[a-z-]{1,20})$")
@@ -65,6 +82,8 @@ class OpenAIImagesOptions(CallOptions):
     background: Literal["transparent", "opaque", "auto"] | None = None
     moderation: Literal["low", "auto"] | None = None
     response_format: Literal["auto", "b64_json", "url", "unstated"] = Field(default="auto", json_schema_extra=IDLE)
+    edits: bool | None = Field(default=None, json_schema_extra=IDLE)
+    input_fidelity: Literal["low", "high"] | None = Field(default=None, json_schema_extra=IDLE)
     send_seed: bool = False
     extension: ImageExtension = "webp"
     file_quality: int = Field(default=90, ge=1, le=100)
@@ -75,6 +94,16 @@ class OpenAIImagesOptions(CallOptions):
         if self.background == "transparent" and self.extension == "jpg":
             raise ValueError("extension jpg: has no transparency; state png or webp, or another background")
         return self
+
+    @property
+    def is_gpt(self) -> bool:
+        """Whether the model is one of the GPT image models, by its name."""
+        return self.model.startswith(("gpt-image", "chatgpt-image"))
+
+    @property
+    def has_edits(self) -> bool:
+        """Whether pictures are made out of others."""
+        return self.is_gpt if self.edits is None else self.edits
 
     @property
     def effective_price(self) -> ImagePrice | None:
@@ -108,6 +137,10 @@ class OpenAIImagesPlugin:
     def licences(self, options: OpenAIImagesOptions) -> Mapping[str, Licence]:
         """The provider's terms, or what the manifest states of a server of one's own."""
         return {options.model: options.licence}
+
+    def describe_edits(self, options: OpenAIImagesOptions) -> Mapping[str, Any] | None:
+        """How closely they keep to their source; None where the endpoint changes no pictures."""
+        return {"input_fidelity": options.input_fidelity} if options.has_edits else None
 
     def is_commercial_use_allowed(self, options: OpenAIImagesOptions) -> bool:
         """Where a licence is stated, as it says."""
