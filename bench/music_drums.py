@@ -14,7 +14,7 @@ import pretty_midi
 from numpy.typing import NDArray
 
 from bench.music_ear import loud_frames
-from bench.music_measures import RATE, FloatArray
+from pipeline.adapters.hearing import RATE, FloatArray
 from pipeline.adapters.renderers.soundfont.sounding import Synthesiser, bundled_soundfont
 from pipeline.adapters.renderers.soundfont.vocabulary import Vocabulary
 

@@ -19,7 +19,7 @@ import pretty_midi
 import soundfile
 from numpy.typing import NDArray
 
-from bench.music_measures import RATE, FloatArray, to_mono
+from pipeline.adapters.hearing import RATE, FloatArray, to_mono
 from pipeline.adapters.renderers.soundfont.sounding import Synthesiser, bundled_soundfont
 from pipeline.adapters.renderers.soundfont.vocabulary import Vocabulary
 from pipeline.contracts.render import Render

@@ -31,7 +31,7 @@ import yaml
 
 from bench.music_drums import DrumEar
 from bench.music_ear import InstrumentEar, decode
-from bench.music_measures import agrees_in_tempo, measure_key, measure_tempo, to_mono
+from pipeline.adapters.hearing import agrees_in_tempo, measure_key, measure_tempo, to_mono
 from pipeline.adapters.renderers.soundfont import SoundfontOptions
 from pipeline.adapters.renderers.soundfont.renderer import SoundfontRenderer
 from pipeline.adapters.renderers.soundfont.sounding import loudness

@@ -109,6 +109,24 @@ class PublishedShard:
         """Return the ids of all records, reading nothing else."""
         return {row["id"] for row in self.rows(subject, ["id"])}
 
+    def table(self, subject: Subject, columns: Sequence[str]) -> pa.Table | None:
+        """Return a few columns of all rows at once, for whoever needs no media; None where there is no such row.
+
+        Columns that the file lacks are left out; the record's own id it must have.
+
+        Raises:
+            CorpusError: the file is missing or damaged, or has no ids.
+        """
+        path = self.files.get(subject)
+        if path is None:
+            return None
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                _check_columns(path, file.schema_arrow.names, ("id",))
+                return file.read([name for name in columns if name in file.schema_arrow.names], use_threads=False)
+        except (OSError, pa.ArrowException) as exc:
+            raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
+
     def columns_of(self, subject: Subject, *names: str) -> list[str]:
         """Return those of some columns that the subject's table has."""
         path = self.files.get(subject)

@@ -272,10 +272,16 @@ def rows_where(path: Path, column: str, wanted: Collection[str], columns: Sequen
     values = pa.array(list(wanted), pa.string())
     found: list[Row] = []
     with _opened(path) as file:
-        for group in range(file.num_row_groups):
-            mask = pc.is_in(file.read_row_group(group, columns=[column]).column(0), values)
-            if pc.any(mask).as_py():
-                found += file.read_row_group(group, columns=columns).filter(mask).to_pylist()
+        # The column at once: a call a row group would be most of the time in a file of many.
+        mask = pc.is_in(file.read(columns=[column], use_threads=False).column(0), values)
+        start, last = 0, pc.max(pc.indices_nonzero(mask)).as_py()
+        for group in range(file.num_row_groups if last is not None else 0):
+            if start > last:
+                break
+            mine = mask.slice(start, file.metadata.row_group(group).num_rows)
+            start += len(mine)
+            if pc.any(mine).as_py():
+                found += file.read_row_group(group, columns=columns).filter(mine).to_pylist()
     return found
 
 

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
+from pipeline.adapters.reading import rows_where
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
 from pipeline.contracts.storage import Row
@@ -79,13 +80,14 @@ class ReadingColumns:
 
     Attributes:
         record_ids, dialogue_ids: Of the records, in the order of the rows.
-        is_measured: False for a record that could not be measured.
+        is_damaged: True for a record whose media cannot be decoded.
     """
 
     def __init__(self, rows: pa.Table) -> None:
         self.record_ids: list[str] = rows["record_id"].to_pylist()
         self.dialogue_ids: list[str] = rows["dialogue_id"].to_pylist()
-        self.is_measured: list[bool] = pc.not_equal(rows["status"], "failed").to_pylist()
+        codes = rows["code"].cast(pa.string()).fill_null("")
+        self.is_damaged: list[bool] = pc.equal(codes, UNDECODABLE).to_pylist()
         lists = rows["readings"].combine_chunks()
         readings = lists.flatten()
         self._rows = pc.list_parent_indices(lists)
@@ -151,9 +153,14 @@ class CorpusReadings:
             store, published = ShardFolder(folder), self._published(audit, folder)
             for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
                 if row["record_id"] in published and json.loads(row["inputs"])["audit"] == audit.fingerprint:
-                    problem = row["message"] if row["status"] == "failed" else ""
-                    code = row["code"] or ""
-                    yield RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem, code)
+                    yield _as_record(row)
+
+    def of_dialogue(self, audit: TakenAudit, shard: int, dialogue: str) -> list[RecordReadings]:
+        """Return one audit's rows about a dialogue and its assets, reading little besides, however large the corpus."""
+        folder = self._folder / (OVER_ALL if audit.compares else f"{shard:05d}")
+        receipt = ShardFolder(folder).receipt(audit.name)
+        rows = [] if receipt is None else rows_where(folder / receipt.file, "dialogue_id", {dialogue}, _COLUMNS)
+        return [_as_record(row) for row in rows if json.loads(row["inputs"])["audit"] == audit.fingerprint]
 
     def columns(self, audit: TakenAudit) -> Iterator[ReadingColumns]:
         """Yield the rows that :meth:`rows` does as columns, a shard at a time: for sums over many."""
@@ -188,6 +195,11 @@ def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None
     known = {audit.name: audit for audit in (*CorpusReadings(root).audits, *taken)}
     entries = [known[name].model_dump(mode="json") for name in sorted(known)]
     write_json(root / FOLDER / INDEX, entries, lock.check if lock is not None else lambda: None)
+
+
+def _as_record(row: Row) -> RecordReadings:
+    problem = row["message"] if row["status"] == "failed" else ""
+    return RecordReadings(row["record_id"], row["dialogue_id"], as_readings(row), problem, row["code"] or "")
 
 
 def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) -> list[Row]:

@@ -181,6 +181,30 @@ def screen(
 
 
 @app.command()
+def review(
+    corpus: CorpusFolder,
+    reviewer: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Who judges; left out, your login name.", show_default=False),
+    ] = None,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="Print how far reviewers agree, and serve no page.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="Listen here; any but this machine's own loopback is warned of.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any free one.")] = 8377,
+) -> None:
+    """Serve a page on this machine on which people accept and reject dialogues. Ctrl-C stops."""
+    from pipeline.cli.review import print_agreement, serve_review
+
+    if agreement:
+        print_agreement(corpus)
+    else:
+        serve_review(corpus, reviewer, host, port)
+
+
+@app.command()
 def report(
     corpus: CorpusFolder,
     out: Annotated[

@@ -243,6 +243,10 @@ class AuditOptions(BaseModel):
 
     reads_assets: ClassVar[bool] = False
 
+    def as_published(self) -> dict[str, Any]:
+        """The options as the corpus's index of audits states them: no path of this machine among them."""
+        return self.model_dump(mode="json")
+
 
 class AuditPlugin(Protocol):
     """What an entry point names. Cheap to import; everything but :meth:`load` is instant."""

@@ -82,7 +82,7 @@ class ChosenAudit:
             about=self.plugin.about,
             compares=self.plugin.compares,
             fingerprint=self.fingerprint,
-            options=self.options.model_dump(mode="json"),
+            options=self.options.as_published(),
             measures=tuple(measures),
             usd=usd,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.scores import CorpusScores
+from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
@@ -22,7 +23,7 @@ from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
 from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
 from pipeline.values.records import Modality, PlannedDialogue, Topic
-from pipeline.values.rejections import Rejections, merge_rejections
+from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.limits import STAGE as LIMITS
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from pipeline.execution.cluster import Cluster
 
 POLL_SECONDS = 0.5
+
+REVIEW = "review"
+"""Stage of what people reject."""
 
 MAX_MENDS = 2
 """Times that a run makes damaged stage files again; damage that comes back is the disk's, or the memory's."""
@@ -253,9 +257,16 @@ class Run:
 
     async def _screen(self, shards: Shards, screening: Screening) -> Rejections:
         """Say which dialogues are not published. Whatever limits ask for is measured first, where it is not known."""
-        twins = screening.reject()
+        # A person's word goes first: it says why a dialogue is out whatever becomes of limits and of its likes.
+        told = merge_rejections(
+            {
+                name: Rejection(dialogue_id=name, stage=REVIEW, code=code, message=message)
+                for name, (code, message) in rejected(self.folder.root).items()
+            },
+            screening.reject(),
+        )
         if not self.project.manifest.screen.limits:
-            return twins
+            return told
         from pipeline.execution.limit_screen import LimitScreen
 
         whole = {shard: screening.select(shard) for shard in shards}
@@ -269,7 +280,7 @@ class Run:
                 look.write_index(lock)
             finally:
                 lock.release()
-        return merge_rejections(twins, await look.reject(whole))
+        return merge_rejections(told, await look.reject(whole))
 
     async def _publish(self, shards: Shards, rejections: Rejections) -> Ledger:
         """Pack the shards that changed, and write card and ledger if anything did."""

@@ -132,7 +132,7 @@ def _gather_audit(readings: CorpusReadings, audit: TakenAudit, quality: Quality)
     for some in readings.columns(audit):
         num_seen += len(some.record_ids)
         quality.audited.update(some.dialogue_ids)
-        broken = [name for name, is_whole in zip(some.dialogue_ids, some.is_measured, strict=True) if not is_whole]
+        broken = [name for name, is_broken in zip(some.dialogue_ids, some.is_damaged, strict=True) if is_broken]
         quality.num_undecodable += len(broken)
         quality.short.update(broken)
         for measure, column in columns.items():

@@ -12,7 +12,7 @@ from pipeline.cli.diff import diff_corpora
 from pipeline.contracts.storage import Row
 from pipeline.execution.audits import AuditSetting
 from pipeline.work.differences import distance_between
-from tests.cli.test_audit import run_here
+from tests.support.auditing import run_here
 from tests.support.browser import Tab
 from tests.support.corpora import TinyCorpus, restate_table
 

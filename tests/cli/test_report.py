@@ -15,7 +15,7 @@ from pipeline.execution.audits import AuditSetting
 from pipeline.execution.reporting import gather_figures, write_page
 from pipeline.values.errors import CorpusError
 from pipeline.work.report_page import counts_add_up
-from tests.cli.test_audit import run_here
+from tests.support.auditing import run_here
 from tests.support.browser import Tab
 from tests.support.corpora import TinyCorpus, restate_root, restate_table
 

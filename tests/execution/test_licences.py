@@ -74,9 +74,10 @@ def test_a_voice_has_a_licence_too(tmp_path: Path) -> None:
 
 
 def test_what_an_endpoint_speaks_is_under_its_providers_terms_which_forbid_no_selling(tmp_path: Path) -> None:
-    remote = {**SPEECH, "renderer": "openai-speech", "options": {"model": "own", "base_url": "http://localhost:1/v1"}}
+    options = {"model": "own", "base_url": "http://localhost:1/v1"}
+    remote = {**SPEECH, "renderer": "openai-speech", "options": options}
     check(tmp_path, "commercial", {"speech": remote}, voice_licence="terms of service")
-    own = {**remote, "options": {**remote["options"], "licence": "CC-BY-NC-4.0"}}
+    own = {**remote, "options": {**options, "licence": "CC-BY-NC-4.0"}}
     with pytest.raises(ManifestError, match=r"render\.speech: .*forbid commercial use .*CC-BY-NC-4\.0"):
         check(tmp_path, "commercial", {"speech": own}, voice_licence="terms of service")
 

@@ -18,10 +18,12 @@ import pytest
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER, CorpusReadings
+from pipeline.adapters.verdicts import VerdictBook
 from pipeline.cli.gc import collect_garbage
 from pipeline.cli.plan import print_plan
 from pipeline.cli.status import print_status
 from pipeline.contracts.ledger import Ledger
+from pipeline.contracts.review import Reason, Verdict
 from pipeline.contracts.storage import Row
 from pipeline.execution.audits import AuditRun, AuditSetting, Workers
 from pipeline.execution.driver import Run
@@ -264,3 +266,19 @@ def test_a_run_that_is_killed_while_it_measures_goes_on_from_there(project: Proj
     assert all(value < LIMIT for value in rejected.values())
     assert verify(project.corpus).is_sound
     assert "Nothing was to do" in finish_run(path, project.corpus)
+
+
+def test_what_reviewers_reject_is_not_published_and_comes_back_with_their_word(project: Project) -> None:
+    project.run()
+    name = min(project.rows("dialogues"))
+    reviews = VerdictBook(project.corpus)
+    reviews.file("anna").append(Verdict(dialogue_id=name, decision="reject", reasons=(Reason.INCOHERENT,)))
+    ledger, run = project.run()
+    assert run.tally.num_renders == 0
+    [rejected] = project.rows("rejected").values()
+    assert (rejected["id"], rejected["stage"]) == (name, "review")
+    assert "incoherent" in rejected["message"]
+    assert verify(project.corpus).is_sound
+    assert project.run()[1].was_idle
+    reviews.file("anna").append(Verdict(dialogue_id=name, decision=None))
+    assert project.run()[0].counts["kept"] == ledger.counts["planned"]

@@ -220,11 +220,10 @@ def _choose_tempo(
     """Return beats per minute, whether the text states a number, and the ratio of final to first tempo."""
     changes = {m.name for m in kept["change"]}
     pace = 1.0 + 0.25 * ("faster" in changes) - 0.2 * ("slower" in changes)
-    stated = BPM.search(text) or MARK.search(text)
+    stated = stated_tempo(text)
     low, high = genre.tempo
     if stated:
-        first = clamp_bpm(float(stated["low"]))
-        last = clamp_bpm(float(stated.groupdict().get("high") or first))
+        first, last = map(clamp_bpm, stated)
         if changes & {"faster", "slower", "louder"} and last != first:
             return first, True, max(0.6, min(1.6, last / first))
         return (first + last) / 2, True, pace
@@ -240,6 +239,14 @@ def _choose_tempo(
     return clamp_bpm(blended), False, pace
 
 
+def stated_tempo(text: str) -> tuple[float, float] | None:
+    """Find beats a minute such as "90 BPM" or "80 to 100 bpm": the first and the last; None where none is stated."""
+    found = BPM.search(text) or MARK.search(text)
+    if found is None:
+        return None
+    return float(found["low"]), float(found.groupdict().get("high") or found["low"])
+
+
 def clamp_bpm(value: float) -> float:
     """Bring any number to 30 to 240 beats per minute."""
     return max(MIN_BPM, min(MAX_BPM, value))
@@ -247,7 +254,7 @@ def clamp_bpm(value: float) -> float:
 
 def _choose_key(text: str, genre: Genre, valence: float, rng: Random) -> tuple[int, str]:
     """Return tonic pitch class and scale."""
-    stated = _stated_key(text)
+    stated = stated_key(text)
     lone = LONE_MODE.search(text.casefold())
     named = stated[1] if stated else None
     if named is None and lone:
@@ -258,7 +265,7 @@ def _choose_key(text: str, genre: Genre, valence: float, rng: Random) -> tuple[i
     return tonic, _choose_scale(genre, named, valence, rng)
 
 
-def _stated_key(text: str) -> tuple[int, str | None] | None:
+def stated_key(text: str) -> tuple[int, str | None] | None:
     """Find a key such as "D minor" or "in E flat"; a lone small "a" before "minor" is an article."""
     for match in KEY.finditer(text):
         before = text[: match.start()].rstrip().casefold()

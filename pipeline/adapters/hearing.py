@@ -1,6 +1,6 @@
 """What can be heard in a piece of music: tempo and key, measured off the samples alone.
 
-Nothing here sees the description, the score or the notes of a render.
+Nothing here sees the description, the score or the notes of a render. Importing this imports librosa.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 RATE = 22_050
+HOP = 256
+TEMPI: NDArray[np.float64] = np.geomspace(35, 250, 500)
+"""Beats a minute that are listened for; neighbours are 0.4 % apart."""
+
 TEMPO_TOLERANCE = 0.04
 LEVELS = (1.0, 2.0, 0.5, 3.0, 1 / 3)
 """Metrical levels at which a listener may tap; with the tolerance, this is accuracy 2 of the MIREX tempo task."""
@@ -33,24 +37,38 @@ def to_mono(samples: FloatArray, sample_rate: int) -> FloatArray:
 def measure_tempo(mono: FloatArray) -> tuple[float, float]:
     """Strongest tempo, and onsets a second.
 
-    The onset strength is correlated with itself; a tempo scores what its beat and the next three multiples of it score,
-    under a broad preference for about 105 beats a minute (one octave wide).
+    A tempo scores as in :func:`beat_strengths`, under a broad preference for about 105 beats a minute (one
+    octave wide).
     """
-    hop = 256
-    strength = librosa.onset.onset_strength(y=mono, sr=RATE, hop_length=hop)
-    onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=RATE, hop_length=hop)
+    strength = _onset_strength(mono)
+    onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=RATE, hop_length=HOP)
+    score = _beat_strengths(strength) * np.exp(-0.5 * np.log2(TEMPI / 105) ** 2)
+    return float(TEMPI[np.argmax(score)]), len(onsets) / (len(mono) / RATE)
+
+
+def beat_strengths(mono: FloatArray) -> NDArray[np.float64]:
+    """How strongly each of :data:`TEMPI` is heard.
+
+    The onset strength is correlated with itself; a tempo scores what its beat and the next three multiples of it score.
+    """
+    return _beat_strengths(_onset_strength(mono))
+
+
+def _onset_strength(mono: FloatArray) -> FloatArray:
+    return np.asarray(librosa.onset.onset_strength(y=mono, sr=RATE, hop_length=HOP), dtype=np.float32)
+
+
+def _beat_strengths(strength: FloatArray) -> NDArray[np.float64]:
     raised = np.maximum(0.0, strength - np.convolve(strength, np.ones(43) / 43, "same"))
     length = len(raised)
     spectrum = np.abs(np.fft.rfft(raised, 2 * length)) ** 2
     similar = np.fft.irfft(spectrum)[:length] / np.maximum(0.3, 1 - np.arange(length) / length)
-    tempi = np.geomspace(35, 250, 500)
-    lags = 60 * RATE / hop / tempi
-    score = np.zeros(len(tempi))
+    lags = 60 * RATE / HOP / TEMPI
+    score = np.zeros(len(TEMPI))
     for multiple, weight in ((1, 1.0), (2, 0.8), (3, 0.6), (4, 0.6)):
         at = multiple * lags
         score += weight * np.where(at < 0.7 * length, np.interp(at, np.arange(length), similar), 0.0)
-    score *= np.exp(-0.5 * np.log2(tempi / 105) ** 2)
-    return float(tempi[np.argmax(score)]), len(onsets) / (len(mono) / RATE)
+    return score
 
 
 def agrees_in_tempo(bpm: float, low: float, high: float, levels: Sequence[float] = LEVELS) -> bool:
@@ -59,14 +77,21 @@ def agrees_in_tempo(bpm: float, low: float, high: float, levels: Sequence[float]
 
 
 def measure_key(mono: FloatArray) -> tuple[int, str]:
-    """Tonic and mode of the key profile that correlates best with the pitch class profile."""
+    """Tonic and mode of the key that fits best."""
+    scores = fit_keys(mono)
+    return max(scores, key=lambda key: scores[key])
+
+
+def fit_keys(mono: FloatArray) -> dict[tuple[int, str], float]:
+    """Correlation, in [-1, 1], of the pitch class profile with the profile of every key, by tonic and mode."""
     profile = pitch_classes(mono)
-    scores = {
+    if not profile.any():
+        return {(tonic, mode): 0.0 for mode in PROFILES for tonic in range(12)}
+    return {
         (tonic, mode): float(np.corrcoef(profile, np.roll(known, tonic))[0, 1])
         for mode, known in PROFILES.items()
         for tonic in range(12)
     }
-    return max(scores, key=lambda key: scores[key])
 
 
 def pitch_classes(mono: FloatArray) -> NDArray[np.float64]:
