@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_picture, decode_sound
 from pipeline.adapters.probes import PROBES
-from pipeline.contracts.audit import SUBJECTS, AssetFacts, AuditItem, ShardAssets, Subject
+from pipeline.contracts.audit import CONTENT, SUBJECTS, AssetFacts, AuditItem, ShardAssets, Subject, content_of
 from pipeline.contracts.ledger import Ledger
+from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import content_key, sha256_hex
+from pipeline.values.ids import sha256_hex
 
 TABLE_OF: Mapping[Subject, str] = {"dialogue": "dialogues", "image": "images", "music": "music", "speech": "speech"}
 MEDIUM_OF: Mapping[Subject, str] = {"image": "image", "music": "audio", "speech": "audio"}
@@ -47,7 +48,6 @@ _NEEDED: Mapping[Subject, tuple[str, ...]] = {
     "music": ("id", "dialogue_id", "audio"),
     "speech": ("id", "dialogue_id", "audio"),
 }
-_WORDS = ("scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic", "language")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class PublishedShard:
         # One look-up a call, and not one a shard: the rows of assets are let go with the dialogues.
         look_up = cache(self.read_assets)
         for row in self.rows(subject, wanted=wanted):
+            row.pop(SCORES, None)  # what was read before must not bear on what is read now
             if subject == "dialogue":
                 yield AuditItem(row["id"], row["id"], row, look_up=look_up)
                 continue
@@ -77,7 +78,7 @@ class PublishedShard:
 
     def read_assets(self) -> ShardAssets:
         """Return all assets. Each is decoded once, one after another; what stays in memory is their rows."""
-        return ShardAssets(_read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
+        return ShardAssets(read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
 
     def rows(
         self, subject: Subject, columns: Sequence[str] | None = None, wanted: set[str] | None = None
@@ -103,6 +104,10 @@ class PublishedShard:
                         yield from some.to_pylist()
         except (OSError, pa.ArrowException) as exc:
             raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
+
+    def ids(self, subject: Subject) -> set[str]:
+        """Return the ids of all records, reading nothing else."""
+        return {row["id"] for row in self.rows(subject, ["id"])}
 
     def table(self, subject: Subject, columns: Sequence[str]) -> pa.Table | None:
         """Return a few columns of all rows at once, for whoever needs no media; None where there is no such row.
@@ -134,8 +139,8 @@ class PublishedShard:
             return
         names = _column_names(path)
         if subject == "dialogue":
-            for row in self.rows(subject, self.columns_of(subject, "id", *_WORDS)):
-                yield row["id"], row["id"], content_key(row)
+            for row in self.rows(subject, self.columns_of(subject, *CONTENT)):
+                yield row["id"], row["id"], content_of(row)
         elif "sha256" in names:
             for row in self.rows(subject, ["id", "dialogue_id", "sha256"]):
                 yield row["id"], row["dialogue_id"], row["sha256"]
@@ -179,7 +184,9 @@ class PublishedCorpus:
             yield PublishedShard(number, {s: found[s][number] for s in SUBJECTS if number < len(found[s])})
 
 
-def _read_facts(subject: Subject, row: Row) -> AssetFacts:
+def read_facts(subject: Subject, row: Row) -> AssetFacts:
+    """Decode an asset once, and return what is known of it; takes its bytes out of the row."""
+    row.pop(SCORES, None)
     data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
     try:
         PROBES[TABLE_OF[subject]](data)

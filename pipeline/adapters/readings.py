@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.reading import rows_where
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
@@ -136,16 +137,22 @@ class CorpusReadings:
         except ValidationError as exc:
             raise CorpusError(f"{path}: is damaged ({exc}); run `anyinstruct audit` on the corpus again") from exc
 
+    @cached_property
+    def _shards(self) -> Mapping[int, PublishedShard]:
+        return {shard.number: shard for shard in PublishedCorpus(self._folder.parent).shards}
+
     def rows(self, audit: TakenAudit, dialogues: Collection[str] | None = None) -> Iterator[RecordReadings]:
         """Yield one audit's rows over all shards, leaving out those of an earlier version or other options.
+
+        Readings of what is not published, such as a dialogue that fell short of a limit, stay and are left out, too.
 
         Args:
             dialogues: Whose records to yield; None for all.
         """
         for folder in self._folders(audit):
-            store = ShardFolder(folder)
+            store, published = ShardFolder(folder), self._published(audit, folder)
             for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
-                if json.loads(row["inputs"])["audit"] == audit.fingerprint:
+                if row["record_id"] in published and json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     yield _as_record(row)
 
     def of_dialogue(self, audit: TakenAudit, shard: int, dialogue: str) -> list[RecordReadings]:
@@ -162,13 +169,20 @@ class CorpusReadings:
             if rows is not None:
                 # Inputs are an audit's fingerprint and a content's hash: no other text of theirs can hold this.
                 key = f'"audit": {json.dumps(audit.fingerprint)}'
-                yield ReadingColumns(rows.filter(pc.match_substring(rows["inputs"], key)))
+                rows = rows.filter(pc.match_substring(rows["inputs"], key))
+                published = pa.array(sorted(self._published(audit, folder)), pa.string())
+                yield ReadingColumns(rows.filter(pc.is_in(rows["record_id"], published)))
 
     def findings(self, dialogues: Collection[str] | None = None) -> Iterator[Finding]:
         """Yield whatever falls short of its limit, audit by audit; of some dialogues only where they are named."""
         for audit in self.audits:
             for row in self.rows(audit, dialogues):
                 yield from _find(audit, row)
+
+    def _published(self, audit: TakenAudit, folder: Path) -> set[str]:
+        """Return the ids of the published records that a folder's readings may be of."""
+        some = [shard for number, shard in self._shards.items() if audit.compares or number == int(folder.name)]
+        return {name for shard in some for name in shard.ids(audit.about)}
 
     def _folders(self, audit: TakenAudit) -> list[Path]:
         if audit.compares:

@@ -165,6 +165,22 @@ def audit(  # noqa: PLR0913  an option is a parameter
 
 
 @app.command()
+def screen(
+    manifest: ManifestFile,
+    corpus: Where = None,
+    limit: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="measure=number, beside the manifest's limits or in place of one.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Say what the limits of a manifest's screen would reject. Measures what is not measured yet; rejects nothing."""
+    from pipeline.cli.screen import screen_manifest
+
+    raise typer.Exit(screen_manifest(manifest, corpus, limit or [], as_json))
+
+
+@app.command()
 def review(
     corpus: CorpusFolder,
     reviewer: Annotated[

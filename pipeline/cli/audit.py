@@ -23,6 +23,7 @@ from pipeline.execution.audits import AuditRun, AuditSetting, AuditWork, choose_
 from pipeline.execution.budget import BudgetReached
 from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.inquiries import check_inquiries
+from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
 from pipeline.values.words import say_count
 from pipeline.work.audit_summary import Summary
@@ -33,6 +34,8 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
     console = Console(highlight=False, stderr=as_json)
     chosen = choose_audits(setting.names, setting.options)
     _check_limits(setting, {measure.name for audit in chosen for measure in audit.measures})
+    setting = adopt_screen(setting)
+    chosen = choose_audits(setting.names, setting.options)
     check_inquiries(chosen, setting.budget)
     started = time.monotonic()
     lock = CorpusLock.acquire(setting.root / FOLDER)

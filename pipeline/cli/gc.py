@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.readings import FOLDER
 from pipeline.adapters.runs import find_holder
 from pipeline.cli.plain import plain
 from pipeline.execution.garbage import Collector, Garbage, remove_files
@@ -41,8 +42,11 @@ def collect_garbage(corpus: Path, dry_run: bool) -> None:
         _list_paths(garbage, corpus, console)
     else:
         lock = CorpusLock.acquire(folder.work)
+        readings = None
         try:
-            collector = Collector(CorpusFolder(corpus, lock))
+            if (corpus / FOLDER).is_dir():
+                readings = CorpusLock.acquire(corpus / FOLDER)
+            collector = Collector(CorpusFolder(corpus, lock), readings)
             # Files second: what the rows were rewritten from is by then one more file that nobody names.
             garbage = collector.remove_rows()
             files = collector.find_files()
@@ -50,6 +54,8 @@ def collect_garbage(corpus: Path, dry_run: bool) -> None:
             garbage += files
         finally:
             lock.release()
+            if readings is not None:
+                readings.release()
     _sum_up(garbage, dry_run, console)
 
 

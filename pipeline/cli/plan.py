@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipeline.cli.plain import plain
 from pipeline.execution.forecast import Forecast, StageForecast, forecast
+from pipeline.execution.limit_screen import choose_for_limits
 from pipeline.execution.project import Project, load_project
 from pipeline.values.records import Modality
 from pipeline.values.words import say_count
@@ -26,7 +27,7 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
         console.print(_draw_features(project, result))
         for line in _say_edits(project):
             console.print(line, markup=False, soft_wrap=True)
-    for line in _reasons(result):
+    for line in (*_say_screen(project, result), *_reasons(result)):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_total(project, result), markup=False, soft_wrap=True)
     if project.missing_key and result.count_calls():
@@ -121,6 +122,19 @@ def _money(stage: StageForecast) -> str:
     return f"{stage.usd:,.2f}" if stage.is_priced else "no price"
 
 
+def _say_screen(project: Project, result: Forecast) -> list[str]:
+    """Say what the screen's limits are, and what is to be measured for them."""
+    lines = []
+    for audit in choose_for_limits(project.manifest.screen):
+        plugin, found = audit.chosen.plugin, result.screen[audit.chosen.plugin.name]
+        bounds = ", ".join(
+            f"{m.name} {'>=' if m.better == 'higher' else '<='} {m.limit:g}" for m in (x.measure for x in audit.limits)
+        )
+        records = say_count(found.missing, f"{plugin.about} record")
+        lines.append(f"screen: {plugin.name} measures {records} ({found.current:,} are measured), for {bounds}")
+    return lines
+
+
 def _reasons(result: Forecast) -> list[str]:
     lines = []
     for name, stage in result.stages.items():
@@ -133,6 +147,7 @@ def _reasons(result: Forecast) -> list[str]:
 def _total(project: Project, result: Forecast) -> str:
     stages = result.stages.values()
     to_do = sum(stage.inventory.stale + stage.inventory.missing for stage in stages)
+    to_do += sum(found.missing for found in result.screen.values())
     if not to_do:
         return "Nothing is to do."
     calls = result.count_calls()

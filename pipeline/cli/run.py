@@ -106,6 +106,7 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
         f"{counts['failed']} failed; {media}",
     ]
     lines += [f"  {reason}: {count}" for reason, count in ledger.reasons.items()]
+    lines += [f"    for {measure}: {count}" for measure, count in ledger.shortfalls.items()]
     if run.num_mended:
         lines.append("Stage files that were damaged were set aside and made again; `anyinstruct verify` looks at all.")
     drafts = [name for name, facts in ledger.renderers.items() if facts["is_draft"]]

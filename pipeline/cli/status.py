@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -75,7 +75,9 @@ def _print_all(folder: CorpusFolder, console: Console) -> None:
         if ledger.features:
             parts.append(_draw_features(ledger))
         if ledger.reasons:
-            parts.append(_draw_reasons(ledger))
+            parts.append(_draw_losses(ledger.reasons, "Losses", "reason"))
+        if ledger.shortfalls:
+            parts.append(_draw_losses(ledger.shortfalls, "Rejected for a limit", "measure"))
         if ledger.spend:
             parts.append(_draw_spend(ledger))
     for part in parts:
@@ -229,11 +231,11 @@ def _draw_features(ledger: Ledger) -> Table:
     return table
 
 
-def _draw_reasons(ledger: Ledger) -> Table:
-    table = Table(box=None, pad_edge=False, title="Losses", title_justify="left")
-    table.add_column("reason")
+def _draw_losses(counts: Mapping[str, int], title: str, what: str) -> Table:
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    table.add_column(what)
     table.add_column("dialogues", justify="right")
-    for reason, number in sorted(ledger.reasons.items(), key=lambda item: (-item[1], item[0])):
+    for reason, number in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(plain(reason, 80), f"{number:,}")
     return table
 

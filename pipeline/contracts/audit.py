@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.render import Licence, ModelFiles
 from pipeline.contracts.storage import Row
+from pipeline.values.ids import content_key
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Record
 
@@ -32,6 +33,14 @@ SUBJECTS: tuple[Subject, ...] = ("dialogue", "image", "music", "speech")
 
 UNDECODABLE = "undecodable"
 """Code of a record that could not be measured since its media cannot be decoded, which is a fault of the record."""
+
+CONTENT = ("id", "scenario", "turns", "cell", "gives", "answers", "num_rounds", "topic", "meta_topic", "language")
+"""Columns of a dialogue that audits are about; a stranger's table may lack some."""
+
+
+def content_of(row: Row) -> str:
+    """Hash what audits are about of a dialogue's published row. An asset's content is the SHA-256 of its bytes."""
+    return content_key({name: row[name] for name in CONTENT if name in row})
 
 
 class Measure(Record):

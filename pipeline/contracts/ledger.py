@@ -29,6 +29,9 @@ class ShardLedger(Record):
         order_key: Hash over all that it was packed from; equal means nothing to do.
         counts: ``planned``, ``kept``, ``rejected``, ``failed``.
         reasons: Rejections and failures by ``stage/code``.
+        shortfalls: Of the rejections, those for a limit, by measure.
+        scores_key: Hash over the scores in its tables and what is stated of them; empty where nothing was audited.
+        measures: Names that those scores may have.
         cells: Kept dialogues by cell of the mix.
         features: Kept dialogues by ``cell/feature``, of cells that ask for features.
         edits: Kept pictures that change an earlier one: made ``from_picture``, or ``from_words`` alone.
@@ -45,6 +48,9 @@ class ShardLedger(Record):
     features: Mapping[str, int] = {}
     edits: Mapping[str, int] = {}
     voices: Mapping[str, int]
+    shortfalls: Mapping[str, int] = {}
+    scores_key: str = ""
+    measures: tuple[str, ...] = ()
     stages: Mapping[str, Mapping[str, Any]]
 
 
@@ -63,7 +69,8 @@ class Ledger(Record):
     Attributes:
         matrix: By cell: ``share`` wanted, dialogues ``planned`` and ``kept``.
         features: The same by ``cell/feature``, of cells that ask for features.
-        edits: As in :class:`ShardLedger`.
+        edits, shortfalls: As in :class:`ShardLedger`.
+        audits: Those whose scores stand in the tables: name, version, and measures with the limits that held.
     """
 
     schema_version: int
@@ -76,6 +83,8 @@ class Ledger(Record):
     matrix: Mapping[str, Mapping[str, float]]
     features: Mapping[str, Mapping[str, float]] = {}
     edits: Mapping[str, int] = {}
+    shortfalls: Mapping[str, int] = {}
+    audits: tuple[Mapping[str, Any], ...] = ()
     topics: Mapping[str, int] = {}
     tables: Mapping[str, int]
     voices: Mapping[str, int]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,7 +138,11 @@ class AuditWork:
         self._chosen = choose_audits(setting.names, setting.options)
         self._root = setting.root
         self._loaded: dict[str, Any] = {}
-        self.corpus = PublishedCorpus(setting.root)
+
+    @cached_property
+    def corpus(self) -> PublishedCorpus:
+        """What is published."""
+        return PublishedCorpus(self._root)
 
     def audit(self, number: int, sample: frozenset[str] | None) -> None:
         """Bring one shard up to date."""
@@ -147,7 +152,8 @@ class AuditWork:
     def compare(self, name: str, sample: frozenset[str] | None) -> None:
         """Compare over all shards what one audit has sketched."""
         job = next(job for job in self.jobs() if job.name == name)
-        compare_all(job, [self.store(shard.number) for shard in self.corpus.shards], self.store(None), sample)
+        shards = [(shard, self.store(shard.number)) for shard in self.corpus.shards]
+        compare_all(job, shards, self.store(None), sample)
 
     def stale(self, shard: PublishedShard, sample: frozenset[str] | None) -> int:
         """Count the readings that a shard's audits would take."""
@@ -283,10 +289,15 @@ class AuditRun:
     def _sum_up(self, chosen: ChosenAudit, sample: frozenset[str] | None, share: float) -> Iterator[Summary]:
         plugin, limits = chosen.plugin, self._setting.limits
         columns = {m.name: Column(m, plugin.about, plugin.name, limits.get(m.name)) for m in chosen.measures}
-        numbers = [None] if plugin.compares else [shard.number for shard in self._look.corpus.shards]
-        for number in numbers:
+        shards = self._look.corpus.shards
+        groups: list[tuple[int | None, tuple[PublishedShard, ...]]] = (
+            [(None, shards)] if plugin.compares else [(shard.number, (shard,)) for shard in shards]
+        )
+        for number, some in groups:
+            index = [entry for shard in some for entry in shard.index(plugin.about)]
+            there = {name for name, dialogue, _ in index if sample is None or dialogue in sample}
             for row in self._look.store(number).rows(plugin.name):
-                if sample is not None and row["dialogue_id"] not in sample:
+                if row["record_id"] not in there or json.loads(row["inputs"])["audit"] != chosen.fingerprint:
                     continue
                 readings = as_readings(row)
                 for name, column in columns.items():

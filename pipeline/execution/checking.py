@@ -52,6 +52,7 @@ def find_problems(project: Project) -> list[str]:
         _check_features,
         _check_writer,
         _check_renderers,
+        _check_screen,
         _check_budget,
     ]
     return list(dict.fromkeys(line for check in checks for said in check(project) for line in said.split("\n")))
@@ -201,6 +202,15 @@ def _check_voices(
 
 def _check_budget(project: Project) -> Iterator[str]:
     yield from _told(partial(project.check_budget, project.manifest.budget))
+
+
+def _check_screen(project: Project) -> Iterator[str]:
+    screen = project.manifest.screen
+    if screen.limits or screen.audits:
+        # Imported only here: the audits' own module builds on the run, which builds on this check.
+        from pipeline.execution.limit_screen import find_limit_problems
+
+        yield from find_limit_problems(screen.limits, screen.audits)
 
 
 def _told(check: Callable[[], object]) -> Iterator[str]:

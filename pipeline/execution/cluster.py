@@ -7,8 +7,9 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -22,19 +23,21 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.contracts.ledger import ShardEntry
 from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.watch import Drained, Watch
+from pipeline.execution.limit_screen import LimitScreen
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.values.rejections import Rejections
 from pipeline.values.units import USD
 from pipeline.work.purse import Purse, PurseReport
-from pipeline.work.twins import Twin
 
 CPU_COMPOSER = 0.5
 CPU_RENDERER = 0.25
 CPU_PACK = 0.25
-"""Fractions of a core that actors reserve: with one composer, one renderer of each kind and a pack task they sum to
-1.5, so that two cores hold a whole pipeline without one part waiting for ever."""
+CPU_AUDITOR = 0.25
+"""Fractions of a core that actors reserve: with one composer, one renderer of each kind, an auditor and a pack task
+they sum to 1.75, so that two cores hold a whole pipeline without one part waiting for ever."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Only ids and counts travel through Ray, so its store is kept near the least that Ray allows."""
@@ -159,9 +162,9 @@ class PoolWorker:
 
 
 def _pack(
-    project: Project, epoch: int, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]
+    project: Project, epoch: int, shard: int, planned: Sequence[PlannedDialogue], rejections: Rejections
 ) -> ShardEntry:
-    return ShardWork(project, epoch, Notes()).pack(shard, planned, twins)
+    return ShardWork(project, epoch, Notes()).pack(shard, planned, rejections)
 
 
 # Ray's own types know neither asynchronous actors nor all options, hence Any.
@@ -184,6 +187,7 @@ class Cluster:
         self._composers: list[Any] = []
         self._renderers: dict[Modality, list[Any]] = {}
         self._free: dict[Modality, asyncio.Queue[Any]] = {}
+        self._auditors: Pool | None = None
         self._is_draining = False
         self._remote = list(project.remote_plugins())
         self._is_mine = _start_ray(project.manifest.execution.address)
@@ -206,15 +210,31 @@ class Cluster:
         finally:
             free.put_nowait(actor)
 
-    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]) -> ShardEntry:
+    async def measure(self, shard: int, planned: Sequence[PlannedDialogue], epoch: int) -> None:
+        """Have measured what the screen has limits for, by whichever auditor is free.
+
+        Args:
+            epoch: Of the lock on the corpus's readings.
+        """
+        if self._is_draining:
+            raise Drained("the run is ending")
+        if self._auditors is None:
+            execution = self._project.manifest.execution
+            build = partial(LimitScreen, self._project, epoch)
+            shape = PoolShape(execution.auditors, CPU_AUDITOR, execution.auditor_gpus)
+            self._auditors = Pool(build, shape)
+        await self._auditors.call("measure", shard, planned)
+
+    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], rejections: Rejections) -> ShardEntry:
         """Have a shard published."""
-        reference = _PACK_TASK.remote(self._project, self._epoch, shard, planned, twins)
+        reference = _PACK_TASK.remote(self._project, self._epoch, shard, planned, rejections)
         entry: ShardEntry = await _result(reference)
         return entry
 
     async def collect(self) -> list[dict[str, Any]]:
         """Gather the notes of all actors; one that is restarting has none."""
-        return await _collect(self._actors())
+        notes = await _collect(self._actors())
+        return notes if self._auditors is None else notes + await self._auditors.collect()
 
     @property
     def num_spenders(self) -> int:
@@ -243,10 +263,14 @@ class Cluster:
     async def drain(self) -> None:
         """Tell all actors to begin nothing further."""
         self._is_draining = True
+        if self._auditors is not None:
+            await self._auditors.drain()
         await asyncio.gather(*[_result(actor.drain.remote()) for actor in self._actors()], return_exceptions=True)
 
     async def close(self) -> None:
         """Close endpoints and leave Ray."""
+        if self._auditors is not None:
+            await self._auditors.close()
         paying = [actor for actor in self._spenders() if actor is not None]
         closing = [_result(actor.close.remote()) for actor in paying]
         await asyncio.gather(*closing, return_exceptions=True)
@@ -300,12 +324,16 @@ class Cluster:
         sections = [s for m in manifest.media if (s := manifest.render.section(m)) is not None]
         cpus = manifest.execution.composers * CPU_COMPOSER + CPU_PACK + sum(s.actors for s in sections) * CPU_RENDERER
         gpus = sum(s.actors * s.num_gpus for s in sections)
+        if manifest.screen.limits:
+            cpus += manifest.execution.auditors * CPU_AUDITOR
+            gpus += manifest.execution.auditors * manifest.execution.auditor_gpus
         have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         for name, wanted, there in (("CPU", cpus, have.get("CPU", 0)), ("GPU", gpus, have.get("GPU", 0))):
             if wanted > there:
                 raise CorpusError(
                     f"the manifest's actors reserve {wanted:g} {name}s and this Ray has {there:g}: lower "
-                    "execution.composers, render.*.actors or render.*.num_gpus, or give Ray more nodes"
+                    "execution.composers, execution.auditors, render.*.actors or the GPUs of these, or give "
+                    "Ray more nodes"
                 )
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.scores import CorpusScores
+from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
@@ -21,19 +23,23 @@ from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
 from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
 from pipeline.values.records import Modality, PlannedDialogue, Topic
+from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
+from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
 from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
-from pipeline.work.twins import Twin
 
 if TYPE_CHECKING:
     from pipeline.execution.cluster import Cluster
 
 POLL_SECONDS = 0.5
+
+REVIEW = "review"
+"""Stage of what people reject."""
 
 MAX_MENDS = 2
 """Times that a run makes damaged stage files again; damage that comes back is the disk's, or the memory's."""
@@ -156,7 +162,8 @@ class Run:
             if self.until is not None:
                 return None
             try:
-                return await self._publish(shards, screening.twins)
+                rejections = await self._screen(shards, screening)
+                return await self._publish(shards, rejections)
             except StageDamaged:
                 if self.num_mended == MAX_MENDS:
                     raise
@@ -248,20 +255,48 @@ class Run:
                 await self.drain()
             raise
 
-    async def _publish(self, shards: Shards, twins: Mapping[str, Twin]) -> Ledger:
+    async def _screen(self, shards: Shards, screening: Screening) -> Rejections:
+        """Say which dialogues are not published. Whatever limits ask for is measured first, where it is not known."""
+        # A person's word goes first: it says why a dialogue is out whatever becomes of limits and of its likes.
+        told = merge_rejections(
+            {
+                name: Rejection(dialogue_id=name, stage=REVIEW, code=code, message=message)
+                for name, (code, message) in rejected(self.folder.root).items()
+            },
+            screening.reject(),
+        )
+        if not self.project.manifest.screen.limits:
+            return told
+        from pipeline.execution.limit_screen import LimitScreen
+
+        whole = {shard: screening.select(shard) for shard in shards}
+        look = LimitScreen(self.project, None, Silence())
+        due = await look.find_due(whole)
+        if due or not look.is_stated:
+            self.tally.expect(LIMITS, sum(due.values()), 0)
+            lock = CorpusLock.acquire(look.folder)
+            try:
+                await _all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
+                look.write_index(lock)
+            finally:
+                lock.release()
+        return merge_rejections(told, await look.reject(whole))
+
+    async def _publish(self, shards: Shards, rejections: Rejections) -> Ledger:
         """Pack the shards that changed, and write card and ledger if anything did."""
         former = self.folder.read_ledger()
         have = {entry.shard: entry for entry in former.shards} if former else {}
+        scores = CorpusScores(self.folder.root, self.project.manifest.screen.limits)
 
         async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
             store = self.folder.shard(shard)
             stages = [scenarios.STAGE, dialogues.STAGE, *map(str, self.project.manifest.media)]
             receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
             entry = have.get(shard)
-            key = pack_key(planned, receipts, twins)
+            key = pack_key(planned, receipts, rejections, scores.key(shard))
             if entry and entry.order_key == key and self.folder.is_published(entry):
                 return entry
-            mine = {row.id: twins[row.id] for row in planned if row.id in twins}
+            mine = {row.id: rejections[row.id] for row in planned if row.id in rejections}
             return await self._at_work().pack(shard, planned, mine)
 
         entries = await _all_of([pack(shard, planned) for shard, planned in shards.items()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.adapters.corpus import CorpusFolder
@@ -13,6 +13,7 @@ from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.render import Brief
 from pipeline.execution.driver import Silence
 from pipeline.execution.project import Project
+from pipeline.execution.screen_forecast import forecast_screen
 from pipeline.execution.screening import Screening
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.ids import topic_id
@@ -76,6 +77,7 @@ class Forecast:
         num_topics: Topics that are there or will be.
         num_planned: Dialogues in the plan that count today.
         num_new: Those of them that the plan does not have yet.
+        screen: By audit that the screen's limits take: records measured, and still to be.
         are_topics_there: False where the topics are still to be written, so that everything after is estimated.
     """
 
@@ -84,6 +86,7 @@ class Forecast:
     num_new: int
     are_topics_there: bool
     stages: dict[str, StageForecast] = field(default_factory=dict)
+    screen: dict[str, Inventory] = field(default_factory=dict)
 
     def count_calls(self, until: str | None = None) -> int:
         """Return the LLM calls of all stages, or of those up to one."""
@@ -220,6 +223,8 @@ def _forecast_media(
     kinds = Counter(
         kind for planned in shards.values() for row in planned for turn in row.slot.turns for kind in turn.kinds
     )
+    if project.manifest.screen.limits:
+        _forecast_screen(result, project, shards, scale)
     for modality in project.manifest.media:
         have = Inventory()
         for shard, planned in shards.items():
@@ -236,6 +241,12 @@ def _forecast_media(
             stage.is_priced = plugin.price(options) is not None
         choice = project.manifest.render.section(modality)
         stage.gpu_seconds = stage.render_seconds * (choice.num_gpus if choice else 0.0)
+
+
+def _forecast_screen(
+    result: Forecast, project: Project, shards: Mapping[int, Sequence[PlannedDialogue]], scale: float
+) -> None:
+    result.screen = {name: _scaled(found, scale) for name, found in forecast_screen(project, shards).items()}
 
 
 def _typical(modality: Modality, manifest: Manifest) -> Brief:

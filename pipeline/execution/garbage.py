@@ -13,17 +13,21 @@ from pydantic import ValidationError
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import PARTIAL, read_json, sha256_file
+from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.readings import FOLDER
+from pipeline.adapters.scores import CorpusScores
 from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
+from pipeline.execution.audit_garbage import KnownRecords, ReadingsGarbage
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, part_id, sha256_hex
 from pipeline.values.records import MEDIA, PlannedDialogue
+from pipeline.values.rejections import Rejection, Rejections
 from pipeline.values.units import Bytes
 from pipeline.work import dialogues, scenarios, tables
 from pipeline.work.media_calls import calls_journal
-from pipeline.work.packing import pack_key, read_twins
-from pipeline.work.twins import Twin
+from pipeline.work.packing import pack_key, read_rejections
 
 SCHEMAS = {
     scenarios.STAGE: tables.SCENARIOS,
@@ -31,7 +35,10 @@ SCHEMAS = {
     **{str(modality): tables.RENDERS for modality in MEDIA},
 }
 
+_REJECTED = ["id", *(name for name in Rejection.model_fields if name != "dialogue_id")]
+
 ROWS = "rows of dialogues taken out or written anew"
+READINGS = "readings of what is gone, or by audits of older versions"
 
 Parts = Mapping[str, frozenset[tuple[str, str]]]
 """Media parts of each dialogue: pairs of part id and kind."""
@@ -61,14 +68,15 @@ class PackedShard:
     planned: Sequence[PlannedDialogue]
     receipts: Mapping[str, Receipt]
     parts: Parts
-    twins: Mapping[str, Twin]
+    rejections: Rejections
 
 
 class Collector:
-    """Finds garbage in a corpus and removes it; the caller holds the corpus's lock."""
+    """Finds garbage in a corpus and removes it; the caller holds the locks on the corpus and on its readings."""
 
-    def __init__(self, folder: CorpusFolder) -> None:
+    def __init__(self, folder: CorpusFolder, readings_lock: CorpusLock | None = None) -> None:
         self._folder = folder
+        self._readings_lock = readings_lock
 
     def find_files(self) -> list[Garbage]:
         """Find files that nobody needs.
@@ -90,13 +98,19 @@ class Collector:
             add("replaced stage files", _unnamed_stage_files(store))
             for modality in MEDIA:
                 add("render journals whose media are in a stage file", _spent_journals(store, str(modality)))
+        for packed in self._packed_shards() if self._has_readings else ():
+            add("journals of audits whose readings are in a stage file", self._readings(packed).find_journals())
         if ledger is not None:
             add("published files that no ledger names", self._folder.find_unreferenced(ledger))
         return sorted(found.values(), key=lambda item: (item.kind, item.path))
 
     def find_rows(self) -> list[Garbage]:
         """Find rows that no published dialogue rests on."""
-        return [item for packed in self._packed_shards() for item in _count_rows(packed).values()]
+        return [
+            item
+            for packed in self._packed_shards()
+            for item in (*_count_rows(packed).values(), *self._count_readings(packed))
+        ]
 
     def remove_rows(self) -> list[Garbage]:
         """Write those stage files anew without such rows, and have the ledgers say so: a run finds nothing to do."""
@@ -107,14 +121,16 @@ class Collector:
         entries = {entry.shard: entry for entry in ledger.shards}
         removed: list[Garbage] = []
         for packed in self._packed_shards():
-            found = _count_rows(packed)
-            if not found:
+            found, readings = _count_rows(packed), self._count_readings(packed)
+            if not found and not readings:
                 continue
             made = {stage: _rewrite(packed, stage) for stage in found}
             for stage, item in found.items():
                 removed.append(replace(item, num_bytes=packed.receipts[stage].num_bytes - made[stage].num_bytes))
-            key = pack_key(packed.planned, {**packed.receipts, **made}, packed.twins)
-            restated = packed.ledger.model_copy(update={"order_key": key})
+            removed += readings
+            scores_key = self._remove_readings(packed) if readings else packed.ledger.scores_key
+            key = pack_key(packed.planned, {**packed.receipts, **made}, packed.rejections, scores_key)
+            restated = packed.ledger.model_copy(update={"order_key": key, "scores_key": scores_key})
             entries[restated.shard] = self._folder.write_shard_ledger(restated)
         if removed:
             shards = tuple(entries[entry.shard] for entry in ledger.shards)
@@ -142,19 +158,41 @@ class Collector:
             ids = self._published_ids(made)
             planned = [row for row in plan if row.shard == entry.shard and row.id in ids]
             receipts = {stage: receipt for stage in made.stages if (receipt := store.receipt(stage)) is not None}
-            twins = self._published_twins(made)
-            if set(receipts) != set(made.stages) or pack_key(planned, receipts, twins) != made.order_key:
+            rejections = read_rejections(self._published_rows(made, "rejected", _REJECTED))
+            key = pack_key(planned, receipts, rejections, made.scores_key)
+            if set(receipts) != set(made.stages) or key != made.order_key:
                 continue
             if all(_is_whole(store, receipt) for receipt in receipts.values()):
-                yield PackedShard(made, store, planned, receipts, _read_parts(store), twins)
+                yield PackedShard(made, store, planned, receipts, _read_parts(store), rejections)
 
     def _published_ids(self, ledger: ShardLedger) -> set[str]:
         tables = ("dialogues", "rejected", "failed")
         return {row["id"] for table in tables for row in self._published_rows(ledger, table, ["id"])}
 
-    def _published_twins(self, ledger: ShardLedger) -> dict[str, Twin]:
-        """Which dialogue was rejected for being like which."""
-        return read_twins(self._published_rows(ledger, "rejected", ["id", "stage", "code", "like", "score"]))
+    @property
+    def _has_readings(self) -> bool:
+        return (self._folder.root / FOLDER).is_dir()
+
+    def _readings(self, packed: PackedShard) -> ReadingsGarbage:
+        def ids(*tables: str) -> frozenset[str]:
+            return frozenset(row["id"] for t in tables for row in self._published_rows(packed.ledger, t, ["id"]))
+
+        kept = ids("dialogues")
+        records = KnownRecords(kept | ids(*tables.TABLE_OF.values()), kept, ids("rejected", "failed"))
+        return ReadingsGarbage(self._folder.root, packed.ledger.shard, records, self._readings_lock)
+
+    def _count_readings(self, packed: PackedShard) -> list[Garbage]:
+        found = self._readings(packed).count_rows() if self._has_readings else ()
+        return [Garbage(READINGS, path, num_bytes, num_rows) for path, num_rows, num_bytes in found]
+
+    def _remove_readings(self, packed: PackedShard) -> str:
+        """Remove what nobody needs; return the new key of the scores where the tables have those of today."""
+        ledger = self._folder.read_ledger()
+        limits = (ledger.manifest if ledger else {}).get("screen", {}).get("limits", {})
+        shard = packed.ledger.shard
+        is_current = CorpusScores(self._folder.root, limits).key(shard) == packed.ledger.scores_key
+        self._readings(packed).remove_rows()
+        return CorpusScores(self._folder.root, limits).key(shard) if is_current else packed.ledger.scores_key
 
     def _published_rows(self, ledger: ShardLedger, table: str, columns: list[str]) -> Iterator[Row]:
         for file in ledger.files:

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.adapters.corpus import SCHEMA_VERSION, CorpusFolder
 from pipeline.adapters.model_lock import load_lock
+from pipeline.adapters.scores import CorpusScores
 from pipeline.contracts.ledger import Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.remote import RemotePlugin
 from pipeline.execution.project import Project
@@ -46,6 +47,8 @@ def build_ledger(
         matrix=_matrix(project, ledgers, shards),
         features=_features(project, ledgers, shards),
         edits=_sum(ledger.edits for ledger in ledgers),
+        shortfalls=_sum(ledger.shortfalls for ledger in ledgers),
+        audits=tuple(CorpusScores(folder.root, project.manifest.screen.limits).stated),
         topics=_count_topics(folder, shards),
         tables=tables,
         voices=_sum(ledger.voices for ledger in ledgers),

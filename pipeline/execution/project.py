@@ -173,6 +173,10 @@ class Project:
         names = [entry.model for entry in writer.blend] if writer.engine == "embedded" else []
         for modality in self.manifest.media:
             names += self.plugin(modality).models(self.options(modality))
+        if self.manifest.screen.limits:
+            from pipeline.execution.limit_screen import choose_for_limits
+
+            names += [name for audit in choose_for_limits(self.manifest.screen) for name in audit.models]
         return list(dict.fromkeys(names))
 
     def written_topics(self) -> list[Topic]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.records import PlannedDialogue
+from pipeline.values.rejections import Rejection
+from pipeline.work.packing import reject_twins
 from pipeline.work.screening import find_unrendered, read_sketched
 from pipeline.work.twins import Twin, TwinIndex
 
@@ -47,6 +49,10 @@ class Screening:
             if mine:
                 self._unrendered |= mine & find_unrendered(self._look.folder.shard(shard), media)
         self.twins = self._index.find(self._unrendered)
+
+    def reject(self) -> dict[str, Rejection]:
+        """Return why twins are rejected."""
+        return reject_twins(self.twins)
 
     def select(self, shard: int) -> list[PlannedDialogue]:
         """Return the dialogues of a shard that are no twins."""

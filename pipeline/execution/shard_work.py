@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import ceil
 
@@ -13,6 +13,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.llm import ChatSetting, open_chat
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.scores import CorpusScores
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest
 from pipeline.contracts.ledger import ShardEntry
@@ -25,6 +26,7 @@ from pipeline.execution.project import Project
 from pipeline.execution.remote_work import RemoteWork
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue, Topic
+from pipeline.values.rejections import Rejections
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders
@@ -32,13 +34,12 @@ from pipeline.work.call_loop import Paying
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
 from pipeline.work.orders import Order
-from pipeline.work.packing import pack_shard
+from pipeline.work.packing import Screened, pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.scenarios import order_scenarios, write_scenarios
 from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
-from pipeline.work.twins import Twin
 
 
 class LazyChat:
@@ -119,9 +120,12 @@ class ShardWork:
         )
         return render_assets(self.render_orders(store, modality, planned), store, job)
 
-    def pack(self, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]) -> ShardEntry:
+    def pack(self, shard: int, planned: Sequence[PlannedDialogue], rejections: Rejections) -> ShardEntry:
         """Publish a shard."""
-        return pack_shard(shard, planned, self.project.manifest, self.folder.shard(shard), self.folder, twins)
+        manifest = self.project.manifest
+        scores = CorpusScores(self.folder.root, manifest.screen.limits).read(shard, {row.id for row in planned})
+        screened = Screened(rejections, scores)
+        return pack_shard(shard, planned, manifest, self.folder.shard(shard), self.folder, screened)
 
     def read_topics(self) -> tuple[list[Topic], list[Topic]]:
         """Return the topics that people wrote and those that were generated for today's manifest, as they stand."""

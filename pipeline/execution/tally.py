@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.units import USD
+from pipeline.work.limits import STAGE as LIMITS
 
 RATE_WINDOW_SECONDS = 60.0
 
@@ -83,6 +84,10 @@ class Tally:
                 self.num_answers += 1
                 self.spend_usd += note["usd"]
                 self.tokens += note["tokens"]
+            elif event == "audited":
+                stage = self.stages.setdefault(LIMITS, StageTally())
+                stage.done += note["count"]
+                stage.recent.extend([time.monotonic()] * note["count"])
             else:
                 stage = self.stages.setdefault(note["stage"], StageTally())
                 stage.done += 1

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pipeline.adapters.corpus import PUBLISHED_FOLDERS, TOPIC_SCREEN, CorpusFolder
 from pipeline.adapters.files import PARTIAL, read_json, sha256_file
 from pipeline.adapters.probes import PROBES
+from pipeline.adapters.readings import FOLDER as READINGS
 from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
@@ -208,6 +209,9 @@ class Verification:
             yield self.folder.shard(index)
         if (self.folder.work / "batches").is_dir():
             yield ShardFolder(self.folder.work / "batches")
+        for path in sorted((self.folder.root / READINGS).glob("*")):
+            if path.is_dir():
+                yield ShardFolder(path)
 
     def _check_stages(self, store: ShardFolder) -> None:
         """Check a folder's stage files against their receipts, and count what its journals have lost."""
@@ -283,7 +287,7 @@ def _rows(path: Path, schema: pa.Schema) -> Iterator[Row]:
 
 def total_bytes(folder: CorpusFolder) -> int:
     """Return about how many bytes there are to read."""
-    places = [folder.root / name for name in PUBLISHED_FOLDERS] + [folder.work]
+    places = [folder.root / name for name in PUBLISHED_FOLDERS] + [folder.work, folder.root / READINGS]
     return sum(path.stat().st_size for place in places for path in place.rglob("*.parquet") if path.is_file())
 
 
@@ -301,7 +305,11 @@ def set_aside(folder: CorpusFolder, damaged: list[Path]) -> tuple[list[Path], li
     renamed, left = [], []
     can_rebuild = any(_can_compose(folder.shard(index)) for index in folder.shard_indices())
     for path in damaged:
-        if not can_rebuild and not path.is_relative_to(folder.work.resolve()) and not path.is_relative_to(folder.work):
+        # What is not published can be made again, or measured again, without any stage file.
+        working = [
+            place for name in ("work", READINGS) for place in (folder.root / name, (folder.root / name).resolve())
+        ]
+        if not can_rebuild and not any(path.is_relative_to(place) for place in working):
             left.append(path)
             continue
         if path.exists():

@@ -64,7 +64,7 @@ class Size(Section):
 Range = tuple[int, int]
 
 
-def _is_empty(value: Mapping[str, float]) -> bool:
+def _is_empty(value: Mapping[str, Any]) -> bool:
     return not value
 
 
@@ -334,9 +334,15 @@ class Screen(Section):
         near_duplicates: Share of common shingles (``pipeline/work/twins.py``) from which on two dialogues say the same,
             so that one of them is rejected, before it is rendered where that can be known; ``off`` leaves it at
             dialogues whose words are all equal. Below 0.6 pairs begin to be missed.
+        limits: By measure of an audit, the worst value that is published; which direction is bad is the measure's own.
+            Each audit that takes such a measure is taken of whatever was rendered, before anything is packed.
+        audits: Options of those audits, by name.
     """
 
     near_duplicates: float | Literal["off"] = NEAR_DUPLICATES
+    # Left out where unstated, so that a manifest without them is written as it was before there were such keys.
+    limits: Mapping[str, float] = Field(default={}, exclude_if=_is_empty)
+    audits: Mapping[str, Mapping[str, Any]] = Field(default={}, exclude_if=_is_empty)
 
     @field_validator("near_duplicates", mode="before")
     @classmethod
@@ -361,11 +367,15 @@ class Execution(Section):
         address: Ray address of a cluster; None starts Ray on this machine.
         composers: Processes that hold LLM calls in flight.
         shards_in_flight: Shards between their first call and their last render.
+        auditors: Processes that measure what the screen has limits for.
+        auditor_gpus: GPUs that each of them holds.
     """
 
     address: str | None = None
     composers: int = Field(1, ge=1, le=256)
     shards_in_flight: int = Field(4, ge=1, le=4096)
+    auditors: int = Field(1, ge=1, le=1024)
+    auditor_gpus: float = Field(0, ge=0)
 
 
 class Manifest(Section):

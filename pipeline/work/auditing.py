@@ -85,10 +85,17 @@ class AuditJob:
 
 @dataclass
 class Due:
-    """An audit's part of a shard: what holds, what is journalled, what is to be measured."""
+    """An audit's part of a shard.
+
+    Attributes:
+        held: Ids of the committed rows that hold.
+        made: These rows, those that the journal has, and what comes to be measured.
+        missing: Ids of what is to be measured.
+    """
 
     job: AuditJob
     orders: dict[str, Order[str]]
+    held: frozenset[str]
     journal: Journal
     made: dict[str, Row]
     missing: set[str]
@@ -108,24 +115,30 @@ def audit_shard(
     """
     for subject in dict.fromkeys(job.about for job in jobs):
         some = [job for job in jobs if job.about == subject]
-        due = [found for job in some if (found := find_due(job, _index(job, source, sample), store)) is not None]
+        wanted = {reads: index_records(subject, source, sample, reads) for reads in {job.reads_assets for job in some}}
+        due = [found for job in some if (found := find_due(job, wanted[job.reads_assets], store)) is not None]
         _measure(due, source, subject, watch)
         for one in due:
-            commit(one, store, {name for name, _, _ in source.index(subject)})
+            commit(one, store)
 
 
 def find_stale(
     job: AuditJob, source: AuditSource, store: ShardStore, sample: frozenset[str] | None
 ) -> list[Order[str]]:
-    """Return what an audit of a shard would measure, reading neither media nor weights."""
-    due = find_due(job, _index(job, source, sample), store)
-    return [] if due is None else [due.orders[name] for name in sorted(due.missing)]
+    """Return what of an audit of a shard is not committed, reading neither media nor weights.
+
+    After a kill some of it may lie in the journal, and will be committed without being measured again.
+    """
+    due = find_due(job, index_records(job.about, source, sample, job.reads_assets), store)
+    return [] if due is None else [due.orders[name] for name in sorted(due.orders.keys() - due.held)]
 
 
-def _index(job: AuditJob, source: AuditSource, sample: frozenset[str] | None) -> list[tuple[str, str, str]]:
+def index_records(
+    about: Subject, source: AuditSource, sample: frozenset[str] | None, reads_assets: bool
+) -> list[tuple[str, str, str]]:
     """Return the records that an audit looks at, each with the hash of all that its readings rest on."""
-    index = [entry for entry in source.index(job.about) if sample is None or entry[1] in sample]
-    if not job.reads_assets:
+    index = [entry for entry in source.index(about) if sample is None or entry[1] in sample]
+    if not reads_assets:
         return index
     assets: dict[str, list[tuple[str, str, str]]] = {}
     for subject in SUBJECTS:
@@ -149,7 +162,7 @@ def find_due(job: AuditJob, index: Sequence[tuple[str, str, str]], store: ShardS
     }
     journal = store.journal(job.name)
     made = held | _journalled(journal, orders)
-    return Due(job, orders, journal, made, orders.keys() - made.keys())
+    return Due(job, orders, frozenset(held), journal, made, orders.keys() - made.keys())
 
 
 def _journalled(journal: Journal, orders: Mapping[str, Order[str]]) -> dict[str, Row]:
@@ -218,22 +231,22 @@ def keep(one: Due, name: str, row: Row, sketch: bytes | None = None) -> None:
     one.made[name] = {**_row(order), **row, "sketch": sketch}
 
 
-def commit(one: Due, store: ShardStore, there: set[str], facts: Mapping[str, Any] | None = None) -> None:
-    """Commit an audit's rows of a shard, when none is missing.
+def commit(one: Due, store: ShardStore, facts: Mapping[str, Any] | None = None) -> None:
+    """Put what was measured beside what is there already, when nothing is missing.
+
+    Rows of other records stay: of a larger sample, or of dialogues that the screen has rejected and that may come back.
+    In the order of their ids, so that the same readings make the same file whoever asked for them.
 
     Args:
-        there: All records that the shard has now; rows of others are dropped.
         facts: For the receipt, beside the fingerprint.
     """
-    carried = [
-        row for row in store.rows(one.job.name) if row["record_id"] in there and row["record_id"] not in one.orders
-    ]
+    carried = [row for row in store.rows(one.job.name) if row["record_id"] not in one.orders]
     rows = [one.made[name] for name in one.orders]
     failed = sum(row["status"] == "failed" for row in rows)
     store.commit(
         one.job.name,
         SCHEMA,
-        [*rows, *carried],
+        sorted([*rows, *carried], key=lambda row: str(row["record_id"])),
         order_key=order_key(one.orders.values()),
         num_ok=len(rows) - failed,
         num_failed=failed,
@@ -242,12 +255,15 @@ def commit(one: Due, store: ShardStore, there: set[str], facts: Mapping[str, Any
 
 
 def compare_all(
-    job: AuditJob, stores: Sequence[ShardStore], corpus_store: ShardStore, sample: frozenset[str] | None
+    job: AuditJob,
+    shards: Sequence[tuple[AuditSource, ShardStore]],
+    corpus_store: ShardStore,
+    sample: frozenset[str] | None,
 ) -> None:
-    """Compare the sketches of all shards, and commit one row a record into the corpus's own audit folder."""
+    """Compare the sketches of all shards' records, and commit one row a record into the corpus's own audit folder."""
     orders: dict[str, Order[str]] = {}
-    for store in stores:
-        for row in _sketched(job, store, sample):
+    for source, store in shards:
+        for row in _sketched(job, source, store, sample):
             inputs = json.loads(row["inputs"])
             orders[row["record_id"]] = Order(row["record_id"], inputs, row["dialogue_id"])
     # Each reading rests on all the others' sketches, so the rows hold for exactly this set.
@@ -257,8 +273,8 @@ def compare_all(
         return
 
     def sketches() -> Iterator[Sketch]:
-        for store in stores:
-            for row in _sketched(job, store, sample):
+        for source, store in shards:
+            for row in _sketched(job, source, store, sample):
                 if row["sketch"] is not None:
                     yield Sketch(row["record_id"], row["dialogue_id"], row["sketch"])
 
@@ -270,8 +286,10 @@ def compare_all(
     )
 
 
-def _sketched(job: AuditJob, store: ShardStore, sample: frozenset[str] | None) -> Iterator[Row]:
+def _sketched(job: AuditJob, source: AuditSource, store: ShardStore, sample: frozenset[str] | None) -> Iterator[Row]:
+    there = {name for name, dialogue, _ in source.index(job.about) if sample is None or dialogue in sample}
     for row in store.rows(job.name):
-        is_wanted = sample is None or row["dialogue_id"] in sample
-        if is_wanted and row["status"] == "ok" and json.loads(row["inputs"])["audit"] == job.fingerprint:
+        if row["record_id"] not in there or row["status"] != "ok":
+            continue
+        if json.loads(row["inputs"])["audit"] == job.fingerprint:
             yield row

@@ -76,6 +76,7 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
             for stage, models in ledger.spend.items()
             for model, sums in models.items()
         ],
+        measures=_measures(ledger),
         least_like=ledger.manifest.get("screen", {}).get("near_duplicates"),
         is_sum_right=_is_sum_right(ledger),
     )
@@ -162,6 +163,26 @@ def _features(ledger: Ledger) -> list[dict[str, Any]]:
         total, kept = ledger.matrix.get(cell, {}).get("kept", 0), numbers.get("kept", 0)
         shares = {"wanted": numbers.get("share", 0.0), "got": kept / total if total else 0.0}
         rows.append({"cell": cell, "feature": feature, "planned": numbers.get("planned", 0), "kept": kept, **shares})
+    return rows
+
+
+def _measures(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return what audits have taken, with the limits that held."""
+    limits = ledger.manifest.get("screen", {}).get("limits", {})
+    rows = []
+    for audit in ledger.audits:
+        for measure in audit["measures"]:
+            sign = "at least" if measure["better"] == "higher" else "at most"
+            has_limit = measure["limit"] is not None
+            rows.append(
+                {
+                    "audit": audit["name"],
+                    "version": audit["version"],
+                    "measure": measure["name"],
+                    "bound": f"{sign} {measure['limit']:g} {measure['unit']}".strip() if has_limit else "",
+                    "rejects": measure["name"] in limits,
+                }
+            )
     return rows
 
 

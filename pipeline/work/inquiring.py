@@ -67,7 +67,7 @@ async def inquire_shard(
         Asker(asking.chat, store.journal(calls_journal(job.name)), asking.watch, asking.prices, asking.purse),
     )
     await work.run()
-    commit(due, store, {name for name, _, _ in index}, work.facts())
+    commit(due, store, work.facts())
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pipeline.contracts.storage import Row, ShardStore
 from pipeline.values.records import Modality
 from pipeline.work import dialogues
-from pipeline.work.packing import current_parts
+from pipeline.work.shard_rows import current_parts
 from pipeline.work.twins import Sketched, is_current, sketch_texts
 
 

@@ -11,7 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.contracts.scores import SCORES
+
 SCHEMA_VERSION = 1
+
+AUDITS = "anyinstruct_audits"
+"""Key of the schema metadata that says which audits were taken, and the limits that held."""
 
 _BASE = [
     ("record_id", pa.string()),
@@ -91,6 +96,7 @@ _PROVENANCE = pa.struct(
         ("usd", pa.float64()),
     ]
 )
+_SCORES = (SCORES, pa.list_(pa.struct([("measure", pa.string()), ("value", pa.float64())])))
 _DIALOGUE = [
     ("id", pa.string()),
     ("topic", pa.string()),
@@ -104,10 +110,12 @@ _DIALOGUE = [
     ("scenario", pa.string()),
     ("turns", pa.list_(pa.struct([("role", pa.string()), ("parts", pa.list_(_PUBLISHED_PART))]))),
     ("provenance", _PROVENANCE),
+    _SCORES,
 ]
 _REASON = [("stage", pa.string()), ("code", pa.string()), ("message", pa.string())]
-_JUDGED = [("like", pa.string()), ("score", pa.float64())]
-"""Of a rejection: the dialogue that it is like, where it is rejected for that, and the value of what was measured."""
+_JUDGED = [("like", pa.string()), ("score", pa.float64()), ("measure", pa.string())]
+"""Of a rejection: the dialogue that it is like, where it is rejected for that, the value of what was measured, and the
+measure where it fell short of a limit."""
 
 
 def _with_features(schema: pa.Schema) -> pa.Schema:
@@ -139,14 +147,17 @@ PUBLISHED = {
                 _EDITED_FROM,
                 *_SIZES,
                 *_ASSET,
+                _SCORES,
             ]
         )
     ),
     "music": _with_features(
-        pa.schema([("id", pa.string()), ("audio", _BYTES), ("description", pa.string()), *_SOUND, *_ASSET])
+        pa.schema([("id", pa.string()), ("audio", _BYTES), ("description", pa.string()), *_SOUND, *_ASSET, _SCORES])
     ),
     "speech": _with_features(
-        pa.schema([("id", pa.string()), ("audio", _BYTES), ("transcript", pa.string()), *_VOICE, *_SOUND, *_ASSET])
+        pa.schema(
+            [("id", pa.string()), ("audio", _BYTES), ("transcript", pa.string()), *_VOICE, *_SOUND, *_ASSET, _SCORES]
+        )
     ),
     "rejected": _with_features(pa.schema([*_REASON, *_JUDGED, *_DIALOGUE])),
     "failed": _with_features(

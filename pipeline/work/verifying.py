@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.contracts.probe import Probe
+from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import part_id, sha256_hex
 from pipeline.values.pictures import is_earlier_picture, write_place
@@ -85,6 +87,7 @@ class ShardCheck:
         self._reasons: Counter[str] = Counter()
         self._cells: Counter[str] = Counter()
         self._voices: Counter[str] = Counter()
+        self._shortfalls: Counter[str] = Counter()
         self._num_edited = 0
         self._unread: set[str] = set()
 
@@ -96,13 +99,16 @@ class ShardCheck:
         """Check one row of any published table. A row of a shape that no writer of ours makes is a finding too."""
         self._rows[table] += 1
         try:
-            if probe is not None:
-                return list(self._check_asset(table, row, f"{where}: {row['id']}", probe))
             where = f"{where}: {row['id']}"
+            if probe is not None:
+                return [*self._check_asset(table, row, where, probe), *self._check_scores(row, where)]
             findings = list(self._ids.take(row["id"], where))
             if table == "dialogues":
                 self._cells[row["cell"]] += 1
+                findings += self._check_scores(row, where)
                 return findings + list(self._check_dialogue(row, where)) + list(self._expect_assets(row, where))
+            if row.get("measure"):
+                self._shortfalls[row["measure"]] += 1
             self._reasons[f"{row['stage']}/{row['code']}"] += 1
             return findings + (list(self._check_dialogue(row, where)) if table == "rejected" else [])
         except (TypeError, KeyError, ValueError, AttributeError) as exc:
@@ -175,6 +181,16 @@ class ShardCheck:
             yield error("asset_orphan", where, "belongs to no part of a kept dialogue")
         yield from _check_media(row, where, probe)
 
+    def _check_scores(self, row: Row, where: str) -> Iterator[Finding]:
+        seen = Counter(score["measure"] for score in row[SCORES])
+        for name, times in seen.items():
+            if times > 1 or name not in self._ledger.measures:
+                problem = "stands twice" if times > 1 else "is no measure that the shard's ledger names"
+                yield error("score_invalid", where, f"the score {name!r:.60} {problem}")
+        for score in row[SCORES]:
+            if score["value"] is None or not math.isfinite(score["value"]):
+                yield error("score_invalid", where, f"the score {score['measure']!r:.60} is {score['value']}")
+
     @property
     def _edits(self) -> Counter[str]:
         """Pictures that change others, counted as a shard's ledger counts them."""
@@ -191,6 +207,7 @@ class ShardCheck:
                 yield error("count_wrong", where, message)
         claims = (
             ("reasons", self._ledger.reasons, self._reasons, ("rejected", "failed")),
+            ("shortfalls", self._ledger.shortfalls, self._shortfalls, ("rejected",)),
             ("cells", self._ledger.cells, self._cells, ("dialogues",)),
             ("edits", self._ledger.edits, self._edits, ("dialogues", "images")),
             ("voices", self._ledger.voices, self._voices, ("speech",)),
@@ -205,14 +222,14 @@ class RootCheck:
 
     def __init__(self) -> None:
         self._shards: Counter[int] = Counter()
-        keys = ("counts", "reasons", "edits", "tables", "voices")
+        keys = ("counts", "reasons", "shortfalls", "edits", "tables", "voices")
         self._sums: dict[str, Counter[str]] = {key: Counter() for key in keys}
         self._kept: Counter[str] = Counter()
 
     def add(self, ledger: ShardLedger) -> None:
         """Take one shard's ledger."""
         self._shards[ledger.shard] += 1
-        for key in ("counts", "reasons", "edits", "voices"):
+        for key in ("counts", "reasons", "shortfalls", "edits", "voices"):
             self._sums[key].update(getattr(ledger, key))
         for file in ledger.files:
             self._sums["tables"][file.table] += file.num_rows

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.readings import FOLDER
+from pipeline.adapters.store import ShardFolder
 from pipeline.cli.verify import verify_corpus
 from pipeline.contracts.storage import Row
 from pipeline.execution.verification import MAX_EXAMPLES, Verification
 from pipeline.values.errors import CorpusError
+from pipeline.work.auditing import SCHEMA
 from tests.support.corpora import (
     MadeUpChat,
     TinyCorpus,
@@ -272,3 +275,39 @@ def test_a_corpus_of_which_nothing_is_published_is_called_empty(
 def test_a_folder_that_is_no_corpus_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="is no corpus"):
         verify_corpus(tmp_path, fix=False)
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([("image.beauty", 1.0)], "'image.beauty' is no measure that the shard's ledger names"),
+        ([("image.contrast", 1.0), ("image.contrast", 0.5)], "'image.contrast' stands twice"),
+        ([("image.contrast", float("nan"))], "'image.contrast' is nan"),
+    ],
+)
+def test_scores_that_no_audit_explains_are_found(
+    tiny: TinyCorpus, scores: list[tuple[str, float]], message: str
+) -> None:
+    wrong = [{"measure": measure, "value": value} for measure, value in scores]
+    restate_table(tiny, "images", 0, lambda rows: change_first(rows, scores=wrong))
+    restate_shard(tiny, 0, measures=("image.contrast",))
+    result = Verification(CorpusFolder(tiny.root))
+    result.run()
+    [found] = [finding for finding in result.findings if finding.severity == "error"]
+    assert found.code == "score_invalid"
+    assert message in found.message
+
+
+def test_rejections_for_limits_are_counted_anew(tiny: TinyCorpus) -> None:
+    restate_shard(tiny, 0, shortfalls={"image.contrast": 1})
+    assert look(tiny)["count_wrong"]
+
+
+def test_damaged_readings_are_found_and_set_aside(tiny: TinyCorpus) -> None:
+    (tiny.root / FOLDER / "00000").mkdir(parents=True)
+    store = ShardFolder(tiny.root / FOLDER / "00000")
+    receipt = store.commit("picture-basics", SCHEMA, [], order_key="", num_ok=0, num_failed=0)
+    flip_byte(store.folder / receipt.file, 10)
+    assert look(tiny) == {"hash_differs": [f"audits/00000/{receipt.file}"]}
+    assert verify_corpus(tiny.root, fix=True) == 1
+    assert store.receipt("picture-basics") is None, "this is what makes an audit measure again"

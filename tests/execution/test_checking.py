@@ -263,3 +263,25 @@ def test_the_stages_to_stop_after_are_a_choice() -> None:
     for stage in ("topics", "scenarios", "dialogues", "render"):
         assert stage in told
         assert stage in result.output
+
+
+@pytest.mark.parametrize(
+    ("screen", "expected"),
+    [
+        (
+            "limits: {image.contrst: 0.1}",
+            "m.yaml:21: screen.limits.image.contrst: no audit takes such a measure; did you mean image.contrast?",
+        ),
+        (
+            "audits: {picture-basic: {}}",
+            "m.yaml:21: screen.audits.picture-basic: no audit of that name is installed; did you mean picture-basics?",
+        ),
+        (
+            "audits: {picture-basics: {speed: 3}}",
+            "m.yaml:21: screen.audits.picture-basics: audit picture-basics: option speed: ",
+        ),
+        ("limits: {image.contrast: high}", "m.yaml:21: screen.limits.image.contrast: "),
+    ],
+)
+def test_limits_of_the_screen_are_checked_before_anything_is_made(tmp_path: Path, screen: str, expected: str) -> None:
+    assert expected in complaint(tmp_path, f"{MANIFEST}screen:\n  {screen}\n")

@@ -204,7 +204,7 @@ def publish(work: ShardWork, shards: Mapping[int, Sequence[PlannedDialogue]]) ->
     for shard in shards:
         screening.take(shard)
     screening.look_at_renders()
-    entries = [work.pack(shard, planned, screening.twins) for shard, planned in shards.items()]
+    entries = [work.pack(shard, planned, screening.reject()) for shard, planned in shards.items()]
     ledger = build_ledger(work.project, work.folder, entries, shards)
     card, ledger = write_corpus_card(work.folder, ledger)
     work.folder.publish(ledger, card)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.contracts.ledger import ShardEntry
+from pipeline.execution.limit_screen import LimitScreen
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.values.rejections import Rejections
 from pipeline.work.purse import PurseReport
-from pipeline.work.twins import Twin
 from tests.support.stages import Notes
 
 
@@ -32,8 +33,11 @@ class Here:
     async def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
         self._work.render(shard, modality, planned)
 
-    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], twins: Mapping[str, Twin]) -> ShardEntry:
-        return self._work.pack(shard, planned, twins)
+    async def pack(self, shard: int, planned: Sequence[PlannedDialogue], rejections: Rejections) -> ShardEntry:
+        return self._work.pack(shard, planned, rejections)
+
+    async def measure(self, shard: int, planned: Sequence[PlannedDialogue], epoch: int) -> None:
+        LimitScreen(self._work.project, epoch, self._notes).measure(shard, planned)
 
     async def collect(self) -> list[dict[str, Any]]:
         told, self._notes.told = self._notes.told, []

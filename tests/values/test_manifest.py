@@ -314,3 +314,10 @@ def test_another_share_of_near_duplicates_is_refused(tmp_path: Path, said: str) 
 
 def made_again(made: Manifest) -> str:
     return yaml.safe_dump(made.model_dump(mode="json"))
+
+
+def test_limits_of_the_screen_are_kept_and_not_written_where_there_are_none(tmp_path: Path) -> None:
+    made = load(tmp_path, f"{GOOD}screen: {{limits: {{image.contrast: 0.05}}, audits: {{one: {{threads: 2}}}}}}\n")
+    assert (made.screen.limits, made.screen.audits) == ({"image.contrast": 0.05}, {"one": {"threads": 2}})
+    assert load(tmp_path, made_again(made)).screen == made.screen
+    assert load(tmp_path, GOOD).screen.model_dump(mode="json") == {"near_duplicates": 0.6}

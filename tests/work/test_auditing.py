@@ -115,11 +115,23 @@ def test_a_sample_measures_its_dialogues_and_the_rest_is_added_to_it(tmp_path: P
     assert set(rows(store)) == {"a", "b", "c"}
 
 
-def test_rows_of_records_that_left_the_corpus_leave_too(tmp_path: Path) -> None:
-    store = ShardFolder(tmp_path)
+def test_rows_of_records_that_left_the_corpus_stay_and_are_not_measured_again_when_they_return(tmp_path: Path) -> None:
+    store, again = ShardFolder(tmp_path), Lengths()
     audit_shard([lengths(Lengths())], Shelf(RECORDS), store, Silence(), None)
-    audit_shard([lengths(Lengths())], Shelf({"a": ("d1", "sun")}), store, Silence(), None)
-    assert set(rows(store)) == {"a"}
+    first = store.receipt("lengths")
+    audit_shard([lengths(again)], Shelf({"a": ("d1", "sun")}), store, Silence(), None)
+    assert list(rows(store)) == ["a", "b", "c"]
+    audit_shard([lengths(again)], Shelf(RECORDS), store, Silence(), None)
+    assert (again.seen, store.receipt("lengths")) == ([], first)
+
+
+def test_what_left_the_corpus_is_compared_with_nothing(tmp_path: Path) -> None:
+    shard, whole = ShardFolder(tmp_path / "0"), ShardFolder(tmp_path / "corpus")
+    both = Shelf({"a": ("d1", "sun"), "b": ("d2", "sun")})
+    audit_shard([twins()], both, shard, Silence(), None)
+    compare_all(twins(), [(Shelf({"a": ("d1", "sun")}), shard)], whole, None)
+    found = {name: as_readings(row)["image.twins"].value for name, row in rows(whole, "twins").items()}
+    assert found == {"a": 0.0}
 
 
 def test_media_are_decoded_once_for_all_audits(tmp_path: Path) -> None:
@@ -148,23 +160,36 @@ def test_a_drained_audit_goes_on_from_its_journal(tmp_path: Path) -> None:
     assert len(rows(store)) == 40
 
 
+def test_what_a_kill_left_in_the_journal_is_committed_and_not_measured_again(tmp_path: Path) -> None:
+    store, again = ShardFolder(tmp_path), Lengths()
+    audit_shard([lengths(Lengths())], Shelf(RECORDS), store, Silence(), None)
+    (tmp_path / "lengths.json").unlink()
+    assert len(find_stale(lengths(again), Shelf(RECORDS), store, None)) == 3
+    audit_shard([lengths(again)], Shelf(RECORDS), store, Silence(), None)
+    assert (again.seen, len(rows(store))) == ([], 3)
+    assert find_stale(lengths(again), Shelf(RECORDS), store, None) == []
+
+
 def test_sketches_of_all_shards_are_compared_with_each_other(tmp_path: Path) -> None:
     shards = [ShardFolder(tmp_path / "0"), ShardFolder(tmp_path / "1")]
     audit_shard([twins()], Shelf(RECORDS), shards[0], Silence(), None)
-    audit_shard([twins()], Shelf({"z": ("d9", "sun"), "y": ("d8", "sea")}), shards[1], Silence(), None)
+    others = Shelf({"z": ("d9", "sun"), "y": ("d8", "sea")})
+    audit_shard([twins()], others, shards[1], Silence(), None)
     whole = ShardFolder(tmp_path / "corpus")
-    compare_all(twins(), shards, whole, None)
+    compare_all(twins(), list(zip([Shelf(RECORDS), others], shards, strict=True)), whole, None)
     found = {name: as_readings(row)["image.twins"].value for name, row in rows(whole, "twins").items()}
     assert found == {"a": 1.0, "c": 0.0, "z": 1.0, "y": 0.0}
 
 
 def test_a_comparison_is_made_again_when_a_sketch_changes_and_not_otherwise(tmp_path: Path) -> None:
     shard, whole = ShardFolder(tmp_path / "0"), ShardFolder(tmp_path / "corpus")
-    audit_shard([twins()], Shelf(RECORDS), shard, Silence(), None)
-    compare_all(twins(), [shard], whole, None)
+    shelf = Shelf(RECORDS)
+    audit_shard([twins()], shelf, shard, Silence(), None)
+    compare_all(twins(), [(shelf, shard)], whole, None)
     first = whole.receipt("twins")
-    compare_all(twins(), [shard], whole, None)
+    compare_all(twins(), [(shelf, shard)], whole, None)
     assert whole.receipt("twins") == first
-    audit_shard([twins()], Shelf(RECORDS | {"c": ("d2", "sun")}), shard, Silence(), None)
-    compare_all(twins(), [shard], whole, None)
+    shelf = Shelf(RECORDS | {"c": ("d2", "sun")})
+    audit_shard([twins()], shelf, shard, Silence(), None)
+    compare_all(twins(), [(shelf, shard)], whole, None)
     assert {name: as_readings(row)["image.twins"].value for name, row in rows(whole, "twins").items()}["c"] == 1.0

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -17,9 +17,11 @@ import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.store import ShardFolder
+from pipeline.contracts.audit import content_of
 from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.ledger import ShardEntry, ShardLedger
 from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, Render, RenderFailure, Voice
+from pipeline.contracts.scores import Score, ShardScores
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, normalise_text, part_id
@@ -31,7 +33,7 @@ from pipeline.work.briefs import order_renders
 from pipeline.work.casting import Casting
 from pipeline.work.context import Writing
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
-from pipeline.work.packing import pack_key, pack_shard, read_twins
+from pipeline.work.packing import Screened, pack_key, pack_shard, read_rejections, reject_twins
 from pipeline.work.planning import extend_plan
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.scenarios import order_scenarios, write_scenarios
@@ -79,12 +81,14 @@ class Shard:
     made: Manifest
     store: ShardFolder
     folder: CorpusFolder
+    scores: ShardScores = field(default_factory=ShardScores)
 
     def of(self, cell: str) -> list[str]:
         return [row.id for row in self.planned if row.slot.cell == cell]
 
     def pack(self, twins: dict[str, Twin] | None = None, planned: list[PlannedDialogue] | None = None) -> ShardEntry:
-        return pack_shard(0, planned or self.planned, self.made, self.store, self.folder, twins or {})
+        screened = Screened(reject_twins(twins or {}), self.scores)
+        return pack_shard(0, planned or self.planned, self.made, self.store, self.folder, screened)
 
     def read(self, entry: ShardEntry) -> tuple[ShardLedger, dict[str, list[Row]]]:
         """The ledger of a packed shard, and the rows of its tables."""
@@ -277,7 +281,7 @@ def test_a_duplicate_is_rejected_with_its_words_and_without_its_media(shard: Sha
     [rejected] = tables["rejected"]
     assert (rejected["id"], rejected["stage"], rejected["code"]) == (high, "screen", "duplicate")
     assert rejected["message"] == f"says word for word what {low} says"
-    assert read_twins(tables["rejected"]) == twins
+    assert read_rejections(tables["rejected"]) == reject_twins(twins)
     assert rejected["turns"][0]["parts"][0]["text"]
     assert high not in {row["dialogue_id"] for row in tables["images"]}
     assert low in {row["dialogue_id"] for row in tables["images"]}
@@ -302,7 +306,7 @@ def test_a_near_duplicate_is_rejected_with_its_likeness_whether_its_media_were_t
         [rejected] = tables["rejected"]
         assert (rejected["id"], rejected["like"], rejected["score"]) == (high, low, 0.891)
         assert rejected["message"] == f"says in nearly the same words (similarity 0.89) what {low} says"
-        assert read_twins(tables["rejected"]) == twins
+        assert read_rejections(tables["rejected"]) == reject_twins(twins)
     # Not a twin after all: whatever was not rendered is told, and not published without its media.
     ledger, tables = untried.read(untried.pack())
     assert ledger.reasons == {"image/not_made": 1}
@@ -357,18 +361,39 @@ def test_equal_words_have_an_equal_key_whatever_their_case(shard: Shard) -> None
 def test_a_pack_key_changes_with_all_that_is_packed_and_nothing_else(shard: Shard) -> None:
     receipts = {stage: r for stage in ("scenarios", "dialogues", "image") if (r := shard.store.receipt(stage))}
     planned, (a, b) = shard.planned, sorted(shard.of("draw"))[:2]
-    key = pack_key(planned, receipts, {})
+    key = pack_key(planned, receipts, {}, "")
     changed = receipts["image"].model_copy(update={"sha256": "0" * 64})
     moved = planned[0].model_copy(update={"slot": planned[0].slot.model_copy(update={"cell": "renamed"})})
     others = [
-        pack_key(planned[1:], receipts, {}),
-        pack_key([moved, *planned[1:]], receipts, {}),
-        pack_key(planned, {**receipts, "image": changed}, {}),
-        pack_key(planned, {stage: receipts[stage] for stage in ("scenarios", "dialogues")}, {}),
-        pack_key(planned, receipts, {b: exact(a)}),
-        pack_key(planned, receipts, {b: Twin(of=a, similarity=0.9, is_exact=False)}),
+        pack_key(planned[1:], receipts, {}, ""),
+        pack_key([moved, *planned[1:]], receipts, {}, ""),
+        pack_key(planned, {**receipts, "image": changed}, {}, ""),
+        pack_key(planned, {stage: receipts[stage] for stage in ("scenarios", "dialogues")}, {}, ""),
+        pack_key(planned, receipts, reject_twins({b: exact(a)}), ""),
+        pack_key(planned, receipts, reject_twins({b: Twin(of=a, similarity=0.9, is_exact=False)}), ""),
+        pack_key(planned, receipts, {}, "other scores"),
     ]
-    assert len({key, *others}) == 7
+    assert len({key, *others}) == 8
     restated = receipts["image"].model_copy(update={"order_key": "other", "num_ok": 0})
-    assert pack_key(planned, {**receipts, "image": restated}, {}) == key
-    assert pack_key(planned, receipts, {"in another shard": exact(a)}) == key
+    assert pack_key(planned, {**receipts, "image": restated}, {}, "") == key
+    assert pack_key(planned, receipts, reject_twins({"in another shard": exact(a)}), "") == key
+
+
+def test_scores_stand_in_the_rows_of_the_content_that_they_are_of(shard: Shard) -> None:
+    _, tables = shard.read(shard.pack())
+    dialogue, image = tables["dialogues"][0], tables["images"][0]
+    content = content_of(dialogue)
+    scores = {
+        dialogue["id"]: [Score(content, "dialogue.length", 3.0), Score(content, "dialogue.a", 1.0)],
+        image["id"]: [Score(image["sha256"], "image.contrast", 0.5), Score("of former bytes", "image.detail", 0.1)],
+    }
+    stated = ShardScores("key", scores, ("dialogue.a", "dialogue.length", "image.contrast"), '[{"name": "one"}]')
+    ledger, tables = shard.read(replace(shard, scores=stated).pack())
+    found = {row["id"]: row["scores"] for name in ("dialogues", "images") for row in tables[name] if row["scores"]}
+    assert found == {
+        dialogue["id"]: [{"measure": "dialogue.a", "value": 1.0}, {"measure": "dialogue.length", "value": 3.0}],
+        image["id"]: [{"measure": "image.contrast", "value": 0.5}],
+    }
+    assert (ledger.scores_key, ledger.measures) == ("key", stated.measures)
+    path = shard.folder.inside(next(file.path for file in ledger.files if file.table == "images"))
+    assert pq.read_schema(path).metadata[b"anyinstruct_audits"] == b'[{"name": "one"}]'

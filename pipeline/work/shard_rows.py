@@ -1,0 +1,221 @@
+"""A shard's stage files put together: what each dialogue came to, and its rows as they are published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.contracts.scores import SCORES
+from pipeline.contracts.storage import Receipt, Row, ShardStore
+from pipeline.values.errors import StageDamaged
+from pipeline.values.ids import part_id
+from pipeline.values.manifest import Manifest
+from pipeline.values.records import Modality, PlannedDialogue
+from pipeline.values.rejections import Rejection, Rejections
+from pipeline.work import dialogues, scenarios, tables
+from pipeline.work.rendering import asset_name
+
+TEXT_STAGES = (scenarios.STAGE, dialogues.STAGE)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a dialogue is not kept; ``rejection`` is None for one that could not be made."""
+
+    stage: str
+    code: str
+    message: str
+    rejection: Rejection | None = None
+
+    @property
+    def table(self) -> str:
+        """Where it is published."""
+        return "failed" if self.rejection is None else "rejected"
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """What a shard's stages have made of its planned dialogues.
+
+    Attributes:
+        receipts: By stage, of those that today's mix uses.
+        scenarios, dialogues: Rows by id of the dialogue.
+        parts: Kind of each part by its id.
+        assets: Name of the asset of each media part that was made.
+        failed_parts: The first failed part of each dialogue that has one.
+    """
+
+    planned: Sequence[PlannedDialogue]
+    manifest: Manifest
+    store: ShardStore
+    receipts: Mapping[str, Receipt]
+    scenarios: Mapping[str, Row]
+    dialogues: Mapping[str, Row]
+    parts: Mapping[str, str]
+    assets: Mapping[str, str]
+    failed_parts: Mapping[str, Loss]
+
+    @classmethod
+    def read(cls, planned: Sequence[PlannedDialogue], manifest: Manifest, store: ShardStore) -> ShardRows:
+        """Read all stage files but the media.
+
+        Raises:
+            StageDamaged: a stage never committed, or its file is gone or damaged.
+        """
+        # Stage files of a modality that the mix has since dropped stay where they are, and nothing comes of them.
+        media = manifest.media
+        for stage in (*TEXT_STAGES, *media):
+            check_committed(store, stage)
+        receipts = {s: receipt for s in (*TEXT_STAGES, *media) if (receipt := store.receipt(s)) is not None}
+        told = {row["record_id"]: row for row in _whole_rows(store, receipts, scenarios.STAGE)}
+        written = {row["record_id"]: row for row in _whole_rows(store, receipts, dialogues.STAGE)}
+        parts = current_parts(written)
+        failed, assets = _read_asset_index(store, receipts, media, parts)
+        return cls(planned, manifest, store, receipts, told, written, parts, assets, failed)
+
+    def find_losses(self, rejections: Rejections) -> dict[str, Loss]:
+        """Say what each dialogue is lost for: failed words before a rejection, and that before failed media.
+
+        Whether the media of a twin were tried depends on when it was found to be one, and must not decide what it
+        ends as.
+        """
+        losses: dict[str, Loss] = {}
+        for row in self.planned:
+            for stage, rows in ((scenarios.STAGE, self.scenarios), (dialogues.STAGE, self.dialogues)):
+                made = rows.get(row.id)
+                if made is None:
+                    losses.setdefault(row.id, Loss(stage, "not_made", "the stage made no row for it"))
+                elif made["status"] == "failed":
+                    losses.setdefault(row.id, Loss(stage, made["code"], made["message"]))
+            if row.id in rejections:
+                found = rejections[row.id]
+                losses.setdefault(row.id, Loss(found.stage, found.code, found.message, found))
+            if row.id in self.failed_parts:
+                losses.setdefault(row.id, self.failed_parts[row.id])
+        return losses
+
+    def publish_dialogue(self, planned: PlannedDialogue, has_media: bool) -> Row:
+        """Return a dialogue's published row; without media its parts name no assets. Its scores are added later."""
+        scenario, dialogue = self.scenarios[planned.id], self.dialogues[planned.id]
+        assets = self.assets if has_media else {}
+        turns: list[dict[str, Any]] = []
+        for turn_index, turn in enumerate(dialogue["turns"]):
+            parts = [
+                # A stage file that an older version wrote has no columns that came later.
+                {"edits": None, **part, "asset": assets.get(part_id(planned.id, turn_index, index))}
+                for index, part in enumerate(turn["parts"])
+            ]
+            turns.append({"role": turn["role"], "parts": parts})
+        prompts = [_input(scenario, "prompt"), _input(dialogue, "prompt")]
+        return {
+            "id": planned.id,
+            "topic": planned.topic.text,
+            "topic_id": planned.topic.id,
+            "meta_topic": planned.topic.meta_topic,
+            "language": self.manifest.language,
+            "cell": planned.slot.cell,
+            "gives": list(planned.slot.gives),
+            "answers": list(planned.slot.answers),
+            "num_rounds": planned.slot.num_rounds,
+            "scenario": scenario["scenario"],
+            "turns": turns,
+            "provenance": {
+                "models": sorted({scenario["model"], dialogue["model"]}),
+                "prompts": prompts,
+                "demonstrations": list(planned.demonstrations),
+                "requirements": list(planned.requirements),
+                "seed": self.manifest.seed,
+                "calls": scenario["calls"] + dialogue["calls"],
+                "invalid_answers": scenario["invalid_answers"] + dialogue["invalid_answers"],
+                "usd": scenario["usd"] + dialogue["usd"],
+            },
+        }
+
+    def publish_assets(self, modality: Modality, kept: Collection[str]) -> Iterator[Row]:
+        """Yield the published rows of some dialogues' assets, media and all. Their scores are added later."""
+        medium = "image" if modality is Modality.IMAGE else "audio"
+        words = "transcript" if modality is Modality.SPEECH else "description"
+        names = [field.name for field in tables.PUBLISHED[tables.TABLE_OF[modality]] if field.name != SCORES]
+        for row in self.store.rows(modality):
+            if row["dialogue_id"] not in kept or self.parts.get(row["part_id"]) != modality or row["status"] != "ok":
+                continue
+            name = asset_name(row)
+            media = {"bytes": row["data"], "path": f"{name}.{row['extension']}"}
+            extra = {"id": name, medium: media, words: row["text"]}
+            # A stage file that an older version wrote has no columns that came later.
+            yield {key: extra[key] if key in extra else row.get(key) for key in names}
+        check_committed(self.store, modality)  # a file whose damage shows while it is read yields fewer rows
+
+    def publish_failure(self, planned: PlannedDialogue, loss: Loss) -> Row:
+        """Return the published row of a dialogue that could not be made."""
+        spent = [rows[planned.id]["usd"] for rows in (self.scenarios, self.dialogues) if planned.id in rows]
+        return {
+            "stage": loss.stage,
+            "code": loss.code,
+            "message": loss.message,
+            "id": planned.id,
+            "topic": planned.topic.text,
+            "topic_id": planned.topic.id,
+            "meta_topic": planned.topic.meta_topic,
+            "cell": planned.slot.cell,
+            "usd": sum(spent),
+        }
+
+
+def check_committed(store: ShardStore, stage: str) -> None:
+    """Raise StageDamaged for a stage that has no file."""
+    if store.receipt(stage) is None:
+        raise StageDamaged(f"stage file {stage}: is not there or was set aside as damaged; run again to make it anew")
+
+
+def current_parts(dialogue_rows: Mapping[str, Row]) -> dict[str, str]:
+    """Kind of each part. Stage files also carry renders of parts that a dialogue had before it was written anew."""
+    return {
+        part_id(name, turn_index, index): part["kind"]
+        for name, row in dialogue_rows.items()
+        for turn_index, turn in enumerate(row["turns"] or ())
+        for index, part in enumerate(turn["parts"])
+    }
+
+
+def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) -> list[Row]:
+    rows = list(store.rows(stage))
+    expected = receipts[stage].num_rows if stage in receipts else 0
+    if len(rows) != expected:
+        raise StageDamaged(
+            f"stage file {stage}: {len(rows)} of {expected} rows can be read; the damaged file was set aside, "
+            "run again to make the lost rows from the journal"
+        )
+    return rows
+
+
+def _read_asset_index(
+    store: ShardStore, receipts: Mapping[str, Receipt], media: Sequence[Modality], parts: Mapping[str, str]
+) -> tuple[dict[str, Loss], dict[str, str]]:
+    """Return the first failed part of each dialogue, and the asset name of each part that was made."""
+    columns = ["record_id", "dialogue_id", "part_id", "attempt", "status", "code", "message"]
+    failed: dict[str, Loss] = {}
+    assets: dict[str, str] = {}
+    for modality in media:
+        rows = list(store.rows(modality, columns))
+        if len(rows) != receipts[modality].num_rows:
+            raise StageDamaged(f"stage file {modality}: rows are missing; run again to mend it")
+        for row in rows:
+            if parts.get(row["part_id"]) != modality:
+                continue
+            if row["status"] == "ok":
+                assets[row["part_id"]] = asset_name(row)
+            else:
+                message = f"{row['part_id']}: {row['message']}"
+                failed.setdefault(row["dialogue_id"], Loss(str(modality), row["code"], message))
+    for name, kind in parts.items():
+        if kind in media and name not in assets:
+            loss = Loss(kind, "not_made", f"{name}: the stage made no row for it")
+            failed.setdefault(name.partition("-")[0], loss)
+    return failed, assets
+
+
+def _input(row: Row, name: str) -> str:
+    return str(json.loads(row["inputs"])[name])
