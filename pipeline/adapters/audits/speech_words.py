@@ -1,26 +1,24 @@
 """Whether a clip says the words that it should: what Whisper hears, against what was to be spoken.
 
 Both are normalised first, so that "12.50 dollars" and "$12.50" are the same words. A listener mishears names and short
-sentences, so no short clip is judged alone: clips of fewer than :data:`MIN_WORDS` words are pooled with the other short
-ones of their dialogue, and what is judged is not the share of wrong words but its lower confidence bound.
+sentences: a clip of fewer than :data:`MIN_WORDS` words is heard and not judged, and what is judged of the others is not
+the share of wrong words but its lower confidence bound.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from pipeline.adapters.resampling import resample
-from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings, Sketch, Subject
+from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings, Subject
 
 if TYPE_CHECKING:
     from pipeline.contracts.render import Licence, ModelFiles
@@ -44,7 +42,7 @@ MEASURES = (
         unit="share",
         better="lower",
         limit=0.15,
-        summary="Share of wrong words that is exceeded with 95 % confidence, short clips of a dialogue taken together.",
+        summary="Share of wrong words that is exceeded with 95 % confidence; of clips of eight words and more.",
     ),
 )
 
@@ -64,7 +62,7 @@ class SpeechWordsOptions(AuditOptions):
 
 
 class WordListener:
-    """Implements ``Comparer``: clips are heard one by one, and judged with the others of their dialogue."""
+    """Hears clips one by one."""
 
     def __init__(self, folder: str, options: SpeechWordsOptions) -> None:
         from faster_whisper import WhisperModel
@@ -73,26 +71,26 @@ class WordListener:
         threads = min(4, os.cpu_count() or 1)
         self._model = WhisperModel(folder, device="auto", compute_type="int8", cpu_threads=threads)
 
-    def sketch(self, items: Sequence[AuditItem]) -> Sequence[bytes | None]:
-        """Return what was heard of each clip; None where a clip is to say nothing."""
-        return [self._listen(item) for item in items]
+    def measure(self, items: Sequence[AuditItem]) -> Sequence[Readings]:
+        """Return the readings of each clip, in order."""
+        return [self._measure(item) for item in items]
 
-    def compare(self, sketches: Iterable[Sketch]) -> Iterator[tuple[str, Readings]]:
-        """Judge dialogue by dialogue; memory grows with the clips of one."""
-        for _, some in groupby(sketches, key=lambda sketch: sketch.dialogue_id):
-            clips = [(sketch.id, json.loads(sketch.data)) for sketch in some]
-            short = [clip for _, clip in clips if clip["words"] < MIN_WORDS]
-            pooled = _lower_bound(sum(c["errors"] for c in short), sum(c["words"] for c in short))
-            for name, clip in clips:
-                bound = pooled if clip["words"] < MIN_WORDS else _lower_bound(clip["errors"], clip["words"])
-                yield name, _read(clip, bound)
-
-    def _listen(self, item: AuditItem) -> bytes | None:
+    def _measure(self, item: AuditItem) -> Readings:
         wanted = str(item.row.get("spoken") or item.row.get("transcript") or "")
         language = find_language(wanted, self._options.language)
         expected = normalise(wanted, language)
         if not expected:
-            return None
+            return {}
+        heard = self._listen(item, language)
+        errors = count_errors(expected, normalise(heard, language))
+        bound = lower_bound(errors, len(expected))
+        detail = f"heard: {heard}"
+        return {
+            "speech.word_errors": Reading(value=errors / len(expected), detail=detail),
+            "speech.wrong_words": Reading(value=bound, detail="too few words to judge" if bound is None else detail),
+        }
+
+    def _listen(self, item: AuditItem, language: str) -> str:
         samples, rate = item.media
         mono = resample(samples.mean(axis=1, keepdims=True), rate, RATE)[:, 0]
         segments, _ = self._model.transcribe(
@@ -103,9 +101,7 @@ class WordListener:
             condition_on_previous_text=False,
             without_timestamps=True,
         )
-        heard = " ".join(segment.text.strip() for segment in segments)
-        errors = count_errors(expected, normalise(heard, language))
-        return json.dumps({"errors": errors, "words": len(expected), "heard": heard}, ensure_ascii=False).encode()
+        return " ".join(segment.text.strip() for segment in segments)
 
 
 def find_language(text: str, otherwise: str) -> str:
@@ -142,22 +138,13 @@ def count_errors(expected: Sequence[str], heard: Sequence[str]) -> int:
     return min(len(expected), Levenshtein.distance(expected, heard))
 
 
-def _lower_bound(errors: int, words: int) -> float | None:
+def lower_bound(errors: int, words: int) -> float | None:
     """Lower end of Wilson's one-sided 95 % interval for the share of wrong words (Wilson 1927); None for too few."""
     if words < MIN_WORDS:
         return None
     share, z2 = errors / words, Z_ONE_SIDED**2
     spread = Z_ONE_SIDED * math.sqrt(share * (1 - share) / words + z2 / (4 * words**2))
     return max(0.0, (share + z2 / (2 * words) - spread) / (1 + z2 / words))
-
-
-def _read(clip: Mapping[str, Any], bound: float | None) -> Readings:
-    share = clip["errors"] / clip["words"]
-    heard = f"heard: {clip['heard']}"
-    return {
-        "speech.word_errors": Reading(value=share, detail=heard),
-        "speech.wrong_words": Reading(value=bound, detail=heard if bound is not None else "too few words to judge"),
-    }
 
 
 class SpeechWordsPlugin:
@@ -167,7 +154,7 @@ class SpeechWordsPlugin:
     version = "1"
     about: Subject = "speech"
     is_default = False
-    compares: Literal[True] = True
+    compares = False
     options = SpeechWordsOptions
 
     def measures(self, options: SpeechWordsOptions) -> Sequence[Measure]:
