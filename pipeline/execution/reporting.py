@@ -14,9 +14,9 @@ from pipeline.adapters.census import MEDIA_TABLES, Census, count_corpus, kept_li
 from pipeline.adapters.files import sha256_file
 from pipeline.adapters.published import TABLE_OF, PublishedCorpus
 from pipeline.adapters.readings import CorpusReadings, Finding, TakenAudit
-from pipeline.adapters.showcase import Showcase
 from pipeline.contracts.ledger import Ledger
 from pipeline.execution.report_origin import describe_origin, describe_renderers, describe_spend
+from pipeline.execution.showcase import Showcase
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import rank_by_hash
 from pipeline.values.records import Modality
