@@ -12,14 +12,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.adapters.readings import CorpusReadings
 from pipeline.adapters.verdicts import VerdictBook, find_agreed
 from pipeline.cli.plain import plain
+from pipeline.execution.people import compare_with_people
 from pipeline.execution.review_desk import ReviewDesk
 from pipeline.execution.review_guard import Guard, is_loopback
 from pipeline.execution.review_server import ReviewServer, listen
 from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.words import say_count
-from pipeline.work.agreement import compare_labels
+from pipeline.work.agreement import ScoreAgreement, compare_labels
 from pipeline.work.group_agreement import compare_group
 
 
@@ -82,13 +84,18 @@ def print_agreement(corpus: Path) -> None:
     if len(judged) > 1:
         console.print()
         console.print(_compare(judged))
-    decided = [find_agreed(verdicts) for verdicts in book.by_dialogue().values()]
+    agreed = {name: find_agreed(verdicts) for name, verdicts in book.by_dialogue().items()}
+    decided = list(agreed.values())
     console.print(
         f"\n{say_count(len(decided), 'dialogue')} judged: {decided.count('accept'):,} accepted by most, "
         f"{decided.count('reject'):,} rejected by most, {decided.count(None):,} tied (which keeps them)",
         markup=False,
         soft_wrap=True,
     )
+    by_people = {name: decision == "accept" for name, decision in agreed.items() if decision is not None}
+    if measures := compare_with_people(CorpusReadings(corpus), by_people):
+        console.print("\nWhat is measured of dialogues against what most reviewers say of them:", markup=False)
+        console.print(_compare_measures(measures))
     if book.num_damaged:
         console.print(f"left out: {say_count(book.num_damaged, 'damaged line')}", markup=False)
 
@@ -107,6 +114,19 @@ def _compare(judged: Mapping[str, Mapping[str, str]]) -> Table:
         group = compare_group(judged)
         said = _say_agreement(group.num_records, group.share, (group.kappa, group.low, group.high))
         table.add_row(f"all {len(judged)} (Fleiss)", *said)
+    return table
+
+
+def _compare_measures(measures: Mapping[str, ScoreAgreement]) -> Table:
+    table = Table("measure", box=None, pad_edge=False)
+    for name in ("accepted", "rejected", "AUC", "95 % interval", "kappa at its limit"):
+        table.add_column(name, justify="right")
+    for name, found in measures.items():
+        area = "cannot be told" if found.auc is None else f"{found.auc:.2f}"
+        interval = f"{found.auc_low:.2f} to {found.auc_high:.2f}" if found.auc is not None else ""
+        kappa = found.at_limit.kappa if found.at_limit else None
+        said = "" if kappa is None else f"{kappa:.2f}"
+        table.add_row(name, f"{found.num_accepted:,}", f"{found.num_rejected:,}", area, interval, said)
     return table
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.adapters.readings import CorpusReadings
 from pipeline.adapters.verdicts import VerdictBook
 from pipeline.cli.review import print_agreement, serve_review
 from pipeline.contracts.review import Decision, Verdict
+from pipeline.execution.audits import AuditSetting
 from pipeline.values.errors import AnyInstructError, CorpusError
+from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus
 
 
@@ -51,6 +54,25 @@ def test_agreement_of_one_reviewer_is_none_and_damage_is_told(
     out = capsys.readouterr().out
     assert "kappa" not in out
     assert "left out: 1 damaged line" in out
+
+
+def test_measures_are_held_against_what_people_say(tiny: TinyCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    run_here(AuditSetting(tiny.root, ("wording",)))
+    readings = CorpusReadings(tiny.root)
+    words = {
+        row.record_id: row.readings["dialogue.num_words"].value or 0.0 for row in readings.rows(readings.audits[0])
+    }
+    middle = sorted(words.values())[len(words) // 2]
+    for name, count in words.items():
+        decision: Decision = "accept" if count >= middle else "reject"
+        VerdictBook(tiny.root).file("anna").append(Verdict(dialogue_id=name, decision=decision))
+    print_agreement(tiny.root)
+    (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if "dialogue.num_words" in line]
+    # Whoever has more words was accepted, so the measure parts the two without fault.
+    area = float(line[3])
+    better = next(m.better for m in readings.audits[0].measures if m.name == "dialogue.num_words")
+    assert area == (1.0 if better == "higher" else 0.0)
+    assert int(line[1]) + int(line[2]) == len(words)
 
 
 def test_a_corpus_that_nobody_judged_has_no_agreement(tmp_path: Path) -> None:
