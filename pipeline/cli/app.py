@@ -274,16 +274,17 @@ def export(  # noqa: PLR0913  an option is a parameter
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Bring a finished corpus into the form that a trainer reads. Run again to write what has changed."""
-    from pipeline.cli.export import choose_ids, export_corpus, parse_options, parse_splits
+    from pipeline.cli.export import choose_ids, export_corpus, parse_splits
     from pipeline.execution.cluster import PoolShape
     from pipeline.execution.exports import ExportSetting
+    from pipeline.execution.plugins import read_options
     from pipeline.work.exporting import Selection
 
     setting = ExportSetting(
         corpus,
         out,
         to,
-        parse_options(option or []),
+        read_options(option or []),
         parse_splits(split or [], split_by),
         Selection(cells=tuple(cell or ()), meta_topics=tuple(meta_topic or ())),
         choose_ids(corpus, where, passing),

@@ -6,7 +6,6 @@ import asyncio
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -66,24 +65,6 @@ def parse_splits(words: list[str], by: str) -> Splits:
     except ValidationError as exc:
         message = exc.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise ManifestError(f"--split: {message}") from exc
-
-
-def parse_options(words: list[str]) -> dict[str, Any]:
-    """Read ``option=value`` words; a value is JSON where it can be, else the text itself.
-
-    Raises:
-        ManifestError: a word has another shape.
-    """
-    options: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals):
-            raise ManifestError(f"--option {word!r}: write option=value, e.g. media=data")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-    return options
 
 
 def choose_ids(corpus: Path, where: str | None, is_passing: bool) -> frozenset[str] | None:

@@ -6,12 +6,9 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib.metadata import entry_points
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
-
-from pydantic import ValidationError
 
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
@@ -22,7 +19,7 @@ from pipeline.contracts.audit import AskingPlugin, AuditOptions, AuditPlugin, Me
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.driver import Silence
 from pipeline.execution.inquiries import Inquiries, Inquiry
-from pipeline.values.errors import ManifestError
+from pipeline.execution.plugins import choose_plugin, find_plugin, known_plugins
 from pipeline.values.ids import content_key
 from pipeline.values.units import USD
 from pipeline.work.audit_sampling import draw_sample
@@ -90,7 +87,7 @@ class ChosenAudit:
 
 def known_audits() -> dict[str, AuditPlugin]:
     """Return all installed audits by name."""
-    return {name: _load(name) for name in sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))}
+    return known_plugins(ENTRY_POINTS)
 
 
 def choose_audits(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> list[ChosenAudit]:
@@ -100,33 +97,10 @@ def choose_audits(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
         ManifestError: a name or an option is wrong, or a named audit cannot run here.
     """
     known = known_audits()
-    for name in (*names, *options):
-        if name not in known:
-            raise ManifestError(f"audit {name!r} is not installed; there are {', '.join(known)}")
-    chosen = []
-    for name in names or [n for n, plugin in known.items() if plugin.is_default and plugin.missing() is None]:
-        plugin = known[name]
-        if problem := plugin.missing():
-            raise ManifestError(f"audit {name}: {problem}")
-        try:
-            chosen.append(ChosenAudit(plugin, plugin.options.model_validate(dict(options.get(name, {})))))
-        except ValidationError as exc:
-            first = exc.errors(include_url=False)[0]
-            where = f"option {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
-            allowed = ", ".join(plugin.options.model_fields) or "none"
-            why = first["msg"].removeprefix("Value error, ")
-            raise ManifestError(f"audit {name}: {where}{why}; its options are {allowed}") from exc
-    return chosen
-
-
-@cache
-def _load(name: str) -> AuditPlugin:
-    (entry,) = entry_points(group=ENTRY_POINTS, name=name)
-    try:
-        plugin: AuditPlugin = entry.load()
-    except (ImportError, AttributeError) as exc:
-        raise ManifestError(f"audit {name!r} cannot be loaded ({exc}); install its package again") from exc
-    return plugin
+    for name in options:
+        find_plugin("audit", known, name)
+    wanted = names or [name for name, plugin in known.items() if plugin.is_default and plugin.missing() is None]
+    return [ChosenAudit(*choose_plugin("audit", known, name, options.get(name, {}))) for name in wanted]
 
 
 class AuditWork:

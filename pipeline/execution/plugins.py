@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeVar
@@ -49,6 +50,17 @@ def known_plugins(group: str) -> dict[str, Any]:
     return found
 
 
+def find_plugin(kind: str, known: Mapping[str, P], name: str) -> P:
+    """Return a plug-in by name.
+
+    Raises:
+        ManifestError: it is not installed.
+    """
+    if name not in known:
+        raise ManifestError(f"{kind} {name!r} is not installed; there are {', '.join(known)}")
+    return known[name]
+
+
 def choose_plugin(kind: str, known: Mapping[str, P], name: str, options: Mapping[str, Any]) -> tuple[P, Any]:
     """Return a plug-in with its options checked.
 
@@ -58,15 +70,32 @@ def choose_plugin(kind: str, known: Mapping[str, P], name: str, options: Mapping
     Raises:
         ManifestError: it is not installed, cannot run here, or an option is wrong.
     """
-    plugin = known.get(name)
-    if plugin is None:
-        raise ManifestError(f"{kind} {name!r} is not installed; there are {', '.join(known)}")
+    plugin = find_plugin(kind, known, name)
     if problem := plugin.missing():
         raise ManifestError(f"{kind} {name}: {problem}")
     try:
         return plugin, plugin.options.model_validate(dict(options))
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = f"option {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        why = first["msg"].removeprefix("Value error, ")
         allowed = ", ".join(plugin.options.model_fields) or "none"
-        raise ManifestError(f"{kind} {name}: option {where}: {first['msg']}; its options are {allowed}") from exc
+        raise ManifestError(f"{kind} {name}: {where}{why}; its options are {allowed}") from exc
+
+
+def read_options(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` words. Lists, mappings and null are JSON; the plug-in's model makes numbers of texts itself.
+
+    Raises:
+        ManifestError: a word has another shape.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            raise ManifestError(f"--option {word!r}: write key=value, e.g. steps=20")
+        try:
+            options[key] = json.loads(value) if value[:1] in ("[", "{") or value == "null" else value
+        except ValueError as exc:
+            raise ManifestError(f"--option {word!r}: begins as JSON and is none: {exc}") from exc
+    return options

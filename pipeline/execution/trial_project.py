@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,24 +111,6 @@ def project_in(manifest: Path, modality: Modality, seed: int | None) -> Project:
     if seed is None:
         return project
     return replace(project, manifest=project.manifest.model_copy(update={"seed": seed}))
-
-
-def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` words. Lists, mappings and null are JSON; the plug-in's model makes numbers of texts itself.
-
-    Raises:
-        ManifestError: a word has another shape.
-    """
-    options: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not (key and equals):
-            raise ManifestError(f"--option {word!r}: write key=value, e.g. steps=20")
-        try:
-            options[key] = json.loads(value) if value[:1] in ("[", "{") or value == "null" else value
-        except ValueError as exc:
-            raise ManifestError(f"--option {word!r}: begins as JSON and is none: {exc}") from exc
-    return options
 
 
 def list_voices(file: Path | None) -> Mapping[str, Voice]:

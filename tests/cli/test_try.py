@@ -17,8 +17,9 @@ from pipeline.adapters.renderers import minimal
 from pipeline.cli.app import main
 from pipeline.contracts.render import Brief, Render, RenderFailure
 from pipeline.execution import trial
+from pipeline.execution.plugins import read_options
 from pipeline.execution.trial import try_texts
-from pipeline.execution.trial_project import Wishes, project_of, read_options
+from pipeline.execution.trial_project import Wishes, project_of
 from pipeline.values.errors import ManifestError, RenderError
 from pipeline.values.ids import derive_seed
 from pipeline.values.records import Modality

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.lock import CorpusLock
-from pipeline.cli.export import choose_ids, export_corpus, parse_options, parse_splits
+from pipeline.cli.export import choose_ids, export_corpus, parse_splits
 from pipeline.execution.cluster import PoolShape
 from pipeline.execution.driver import Silence
 from pipeline.execution.exports import STATE, ExportSetting, ExportWork
+from pipeline.execution.plugins import read_options
 from pipeline.execution.querying import find_ids
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.work.exporting import Selection, Splits
@@ -36,7 +37,7 @@ def test_an_export_is_written_once_and_then_only_where_the_corpus_has_changed(ti
 
 
 def test_other_options_write_anew_and_leave_no_file_behind(tiny: TinyCorpus, tmp_path: Path) -> None:
-    export_to(tiny.root, tmp_path / "out", "messages", {"media": "files"})
+    export_to(tiny.root, tmp_path / "out", "messages", read_options(["media=files", "descriptions=true"]))
     assert (tmp_path / "out" / "media").exists()
     summary = export_to(tiny.root, tmp_path / "out", "messages", {"media": "data"})
     there = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
@@ -108,7 +109,6 @@ def test_the_card_says_how_to_read_it_and_names_no_file_twice(tiny: TinyCorpus, 
 
 def test_words_of_the_command_line_are_read_or_refused() -> None:
     assert parse_splits(["train=0.9", "test=0.1"], "topic").shares == {"train": 0.9, "test": 0.1}
-    assert parse_options(["media=data", "descriptions=true"]) == {"media": "data", "descriptions": True}
     for words, message in (
         (["train=0.9"], "add up to 0.9"),
         (["Train=1"], "a name is small letters"),
