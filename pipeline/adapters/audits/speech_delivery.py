@@ -1,4 +1,4 @@
-"""How a clip is delivered: its pace, the silence around the speech, whether speech is there, and whether its end is cut.
+"""How a clip is delivered: whether speech is there, its pace, the silence around it, and whether its end is cut.
 
 A detector of voice activity tells where somebody speaks; pauses count neither for the pace nor against it.
 """
@@ -54,7 +54,7 @@ MEASURES = (
         name="speech.pace_error",
         unit="octaves",
         better="lower",
-        limit=0.5,
+        limit=0.45,
         summary="How far the pace lies from 15.3 letters a second times the stated rate; 1 is twice or half.",
     ),
     Measure(
@@ -75,7 +75,7 @@ MEASURES = (
         name="speech.end_level",
         unit="dB",
         better="lower",
-        limit=-30.0,
+        limit=-20.0,
         summary="Level of the last 20 ms over the background, against that of the speech; near 0 where a word is cut.",
     ),
 )

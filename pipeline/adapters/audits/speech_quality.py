@@ -32,15 +32,14 @@ POLYNOMIALS = {
     "background": (-0.13166888, 1.60915514, -0.39604546),
     "overall": (-0.06766283, 1.11546468, 0.04602535),
 }
-"""From what the network gives out, in its order, to the scale of 1 to 5; highest power first, as upstream states them."""
+"""From what the network gives out, in its order, to the scale of 1 to 5; highest power first, as upstream has it."""
 
 MEASURES = (
     Measure(
         name="speech.quality",
         unit="MOS",
         better="higher",
-        limit=2.4,
-        summary="Overall quality by DNSMOS P.835, from 1 to 5.",
+        summary="Overall quality by DNSMOS P.835, from 1 to 5; voices that whisper score no better than noise.",
     ),
     Measure(
         name="speech.signal_quality",
@@ -52,6 +51,7 @@ MEASURES = (
         name="speech.background_quality",
         unit="MOS",
         better="higher",
+        limit=2.4,
         summary="How little the background disturbs by DNSMOS P.835, from 1 to 5.",
     ),
 )

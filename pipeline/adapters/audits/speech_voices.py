@@ -1,7 +1,7 @@
 """Whether everybody in a dialogue keeps his voice: clips of one speaker against each other and against the others.
 
 A speaker is whom the row names as the voice, else its role. Each clip becomes a d-vector (Wan et al. 2018, "Generalized
-end-to-end loss"); the comparison holds it against the other clips that the dialogue gives to the speaker, and to others.
+end-to-end loss"), which is held against the other clips that the dialogue gives to the speaker, and those of others.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ class VoiceEncoder:
         import librosa
         import numpy as np
 
-        least = 400 + 160 * (FRAMES - 1)
-        filled = np.resize(mono, max(least, len(mono)))
+        filled = np.resize(mono, max(512 + 160 * (FRAMES - 1), len(mono)))  # repeated, as far as the network needs
         power = librosa.feature.melspectrogram(
             y=filled, sr=RATE, n_fft=512, win_length=400, hop_length=160, n_mels=40, window="hamming", center=False
         )

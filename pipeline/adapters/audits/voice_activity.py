@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.resampling import resample
@@ -78,7 +79,7 @@ def _close_gaps(is_speech: npt.NDArray[np.bool_], longest: int) -> npt.NDArray[n
 
     closed = is_speech.copy()
     places = np.flatnonzero(is_speech)
-    for before, after in zip(places[:-1], places[1:], strict=True):
+    for before, after in pairwise(places):
         if after - before - 1 <= longest:
             closed[before:after] = True
     return closed
