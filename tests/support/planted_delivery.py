@@ -1,6 +1,6 @@
 """Spoken dialogues with known faults of delivery, of voice and of quality, among sound ones that are easily mistaken.
 
-Everything is spoken by Kokoro, with voices and lines drawn by a seed; the faults are put in afterwards.
+Everything is spoken by Kokoro or Piper, with voices and lines drawn by a seed; the faults are put in afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import soundfile
 from pipeline.adapters.audio import encode_audio, trim_silence
 from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.model_files import ModelCache
-from pipeline.adapters.renderers.kokoro import PLUGIN
+from pipeline.adapters.renderers import kokoro, piper
 from pipeline.adapters.speech import SpeechOptions
 from pipeline.adapters.voices import load_voices
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Readings, Sketch
@@ -68,6 +68,9 @@ HELD_OUT = Material(
     ),
 )
 
+FEW = Material(("joe", "bm_lewis", "af_sky"), HELD_OUT.lines)
+"""For tests: Piper's voice takes a tenth of the time of one of Kokoro."""
+
 SHORT = ("Yes.", "No, thanks.")
 
 MEASURES = {
@@ -85,14 +88,15 @@ MEASURES = {
 
 
 @cache
-def _renderer() -> Renderer:
-    return PLUGIN.load(SpeechOptions(threads=1), ModelCache())
+def _renderer(name: str) -> Renderer:
+    plugin = {"kokoro": kokoro.PLUGIN, "piper": piper.PLUGIN}[name]
+    return plugin.load(SpeechOptions(threads=1), ModelCache())
 
 
 @cache
 def _speak(voice: str, line: str) -> tuple[Samples, int]:
     brief = Brief(id="b", modality=Modality.SPEECH, text=spoken_form(line), seed=11, voice=VOICES[voice])
-    (outcome,) = _renderer().render([brief])
+    (outcome,) = _renderer(VOICES[voice].renderer).render([brief])
     assert isinstance(outcome, Render), outcome
     return soundfile.read(io.BytesIO(outcome.data), dtype="float32", always_2d=True)  # type: ignore[no-any-return]
 

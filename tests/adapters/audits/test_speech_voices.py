@@ -7,7 +7,7 @@ from pipeline.adapters.audits.speech_voices import MEASURES, MODEL, PLUGIN, WIDT
 from pipeline.adapters.audits.voice_activity import RATE
 from pipeline.adapters.model_files import ModelCache
 from pipeline.contracts.audit import AuditItem, AuditOptions, Readings, Sketch
-from tests.support.planted_delivery import HELD_OUT, plant_voices, read_short, score
+from tests.support.planted_delivery import FEW, plant_voices, read_short, score
 from tests.support.spoken import speak
 
 LIKENESS, MARGIN = (measure.name for measure in MEASURES)
@@ -55,7 +55,7 @@ def test_dialogues_have_nothing_to_do_with_each_other(comparer: VoiceComparer) -
 
 def test_a_speaker_is_the_voice_else_the_role(comparer: VoiceComparer) -> None:
     sound = speak("Here is a picture of the old lighthouse.")
-    rows = ({"voice": "joe", "role": "user"}, {"role": "user"}, {})
+    rows: tuple[dict[str, str], ...] = ({"voice": "joe", "role": "user"}, {"role": "user"}, {})
     kept = comparer.sketch([AuditItem("a", "d", row, b"x", lambda _: sound) for row in rows])
     assert [None if data is None else data[2 * (WIDTH + 1) :] for data in kept] == [b"joe", b"user", None]
     silent = AuditItem("s", "d", rows[0], b"x", lambda _: (np.zeros((RATE, 1), np.float32), RATE))
@@ -70,7 +70,7 @@ def test_the_comparison_needs_no_weights() -> None:
 
 
 def test_real_voices_are_told_apart(models: ModelCache) -> None:
-    planted = list(plant_voices(74, 1, HELD_OUT))
+    planted = list(plant_voices(74, 1, FEW))
     scores = score(planted, read_short(planted, PLUGIN))
     assert len(scores) == 2
     assert all((found.recall, found.precision) == (1.0, 1.0) for found in scores.values()), scores
