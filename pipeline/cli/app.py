@@ -243,7 +243,7 @@ def diff(
 def export(  # noqa: PLR0913  an option is a parameter
     corpus: CorpusFolder,
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
-    to: Annotated[str, typer.Option(help="hf, webdataset, messages, parquet, or one of another package.")],
+    to: Annotated[str, typer.Option(help="hf, webdataset, messages, parquet, anyinstruct, or one of another package.")],
     split: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="name=share, e.g. train=0.98; whole topics go to one split.", show_default=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from functools import partial
 from typing import Any
@@ -27,6 +28,9 @@ from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
 from pipeline.values.words import say_count
 from pipeline.work.audit_summary import Summary
+
+WIDEST = 400
+"""Columns that the table of measures may take, far more than its longest row has."""
 
 
 def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
@@ -90,7 +94,7 @@ def parse_limits(words: list[str]) -> dict[str, float]:
     """Read ``measure=number`` words.
 
     Raises:
-        ManifestError: a word has another shape.
+        ManifestError: a word has another shape, or the number is infinite or none.
     """
     limits = {}
     for word in words:
@@ -99,6 +103,9 @@ def parse_limits(words: list[str]) -> dict[str, float]:
             limits[name] = float(value)
         except ValueError:
             raise ManifestError(f"--limit {word!r}: write measure=number, e.g. image.contrast=0.05") from None
+        # Every comparison with nan is false: all records would pass, or none, and the table would not say why.
+        if not math.isfinite(limits[name]):
+            raise ManifestError(f"--limit {word!r}: a limit is a finite number, e.g. image.contrast=0.05")
     return limits
 
 
@@ -115,6 +122,9 @@ def _print(summaries: list[Summary], console: Console) -> None:
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "worst", overflow="fold")
     for summary in summaries:
         table.add_row(*_cells(summary))
+    # A pipe counts as 80 columns wide, and a figure cut to fit reads as another figure: 400 as 4.
+    needed = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+    console.width = max(console.width, needed)
     console.print(table)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.published import PublishedCorpus
 from pipeline.adapters.readings import CorpusReadings
 from pipeline.cli.following import follow
 from pipeline.cli.plain import plain
@@ -30,6 +31,7 @@ def export_corpus(setting: ExportSetting, shape: PoolShape, as_json: bool) -> in
     console = Console(highlight=False, stderr=as_json)
     setting.choose()
     _check_place(setting)
+    _check_selection(setting)
     lock = CorpusLock.acquire(setting.out / STATE)
     try:
         build = partial(ExportWork, setting, lock.epoch)
@@ -51,11 +53,14 @@ def parse_splits(words: list[str], by: str) -> Splits:
     """Read ``name=share`` words; none of them means that all goes to one split.
 
     Raises:
-        ManifestError: a word has another shape, or the shares do not add up to 1.
+        ManifestError: a word has another shape, a split is named twice, the shares do not add up to 1, or ``by`` is no
+            column that a split can keep together.
     """
     shares: dict[str, float] = {}
     for word in words:
         name, _, share = word.partition("=")
+        if name in shares:
+            raise ManifestError(f"--split {word!r}: split {name!r} is named twice; give each share once")
         try:
             shares[name] = float(share)
         except ValueError:
@@ -63,8 +68,9 @@ def parse_splits(words: list[str], by: str) -> Splits:
     try:
         return Splits(shares=shares or {WHOLE: 1.0}, by=by)
     except ValidationError as exc:
-        message = exc.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise ManifestError(f"--split: {message}") from exc
+        error = exc.errors(include_url=False)[0]
+        flag = "--split-by" if error["loc"] == ("by",) else "--split"
+        raise ManifestError(f"{flag}: {error['msg'].removeprefix('Value error, ')}") from exc
 
 
 def choose_ids(corpus: Path, where: str | None, is_passing: bool) -> frozenset[str] | None:
@@ -95,6 +101,27 @@ def _check_place(setting: ExportSetting) -> None:
     if not (out / STATE).exists() and any(out.iterdir()):
         raise CorpusError(f"{setting.out}: holds files that are no export; name an empty folder or a new one")
     _check_same_kind(setting)
+
+
+def _check_selection(setting: ExportSetting) -> None:
+    """Refuse names that no dialogue has, before a lock or a file of an earlier export is touched.
+
+    A misspelt cell would otherwise take nothing, and an export that stands would be emptied to match.
+    """
+    shards = PublishedCorpus(setting.corpus).shards
+    selection = setting.selection
+    for flag, column, wanted in (
+        ("--cell", "cell", selection.cells),
+        ("--meta-topic", "meta_topic", selection.meta_topics),
+    ):
+        if not wanted:
+            continue
+        with_column = [shard for shard in shards if shard.columns_of("dialogue", column)]
+        there = {row[column] for shard in with_column for row in shard.rows("dialogue", [column])} - {None}
+        for name in wanted:
+            if name not in there:
+                known = ", ".join(sorted(there)) or "none"
+                raise ManifestError(f"{flag} {name!r}: no dialogue of {setting.corpus} has it; there are {known}")
 
 
 def _check_same_kind(setting: ExportSetting) -> None:

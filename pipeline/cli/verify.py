@@ -39,7 +39,7 @@ def verify_corpus(corpus: Path, fix: bool) -> int:
         return 0
     if fix:
         _fix(result, console)
-    else:
+    elif result.damaged:
         console.print(f"To set damaged files aside: anyinstruct verify --fix {corpus}", markup=False, soft_wrap=True)
     return 1
 

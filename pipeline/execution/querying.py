@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.adapters.published import PublishedCorpus
-from pipeline.values.errors import ManifestError
+from pipeline.values.errors import CorpusError, ManifestError
 
 
 def find_ids(corpus: Path, where: str) -> frozenset[str]:
@@ -15,6 +15,7 @@ def find_ids(corpus: Path, where: str) -> frozenset[str]:
         where: SQL over the columns of the dialogues' table: ``cell = 'draw' and num_rounds > 1``.
 
     Raises:
+        CorpusError: a table of the dialogues is missing or damaged.
         ManifestError: DuckDB is not installed, or does not understand the condition.
     """
     try:
@@ -23,7 +24,13 @@ def find_ids(corpus: Path, where: str) -> frozenset[str]:
         raise ManifestError("a query needs DuckDB: pip install 'duckdb>=2,<3'") from None
     files = [str(path) for shard in PublishedCorpus(corpus).shards if (path := shard.files.get("dialogue"))]
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as session:
-        table = session.read_parquet(files)
+        # DuckDB reads the tables' footers here, and refuses an empty list of them.
+        try:
+            table = session.read_parquet(files)
+        except duckdb.Error as exc:
+            raise CorpusError(
+                f"{corpus}: its dialogues cannot be read ({str(exc).splitlines()[0]}); run `anyinstruct verify` on it"
+            ) from exc
         try:
             rows = table.filter(where).project("id").fetchall()
         except duckdb.Error as exc:

@@ -14,6 +14,8 @@ from pipeline.values.ids import sha256_hex
 from pipeline.values.records import Record
 
 WHOLE = "train"
+TOPIC_COLUMNS = ("topic", "meta_topic")
+"""What a split can keep together. Any other column would fall back to the dialogue's id, and topics would leak."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _BITS = 52
@@ -39,6 +41,13 @@ class Splits(Record):
             if not 0 < share <= 1:
                 raise ValueError(f"split {name}: {share:g} is no share, between 0 and 1")
         return shares
+
+    @field_validator("by")
+    @classmethod
+    def _is_topic_column(cls, by: str) -> str:
+        if by not in TOPIC_COLUMNS:
+            raise ValueError(f"{by!r} is none of {', '.join(TOPIC_COLUMNS)}")
+        return by
 
     @model_validator(mode="after")
     def _add_up(self) -> Splits:

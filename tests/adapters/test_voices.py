@@ -26,6 +26,7 @@ def test_the_shipped_file_holds_the_voices_it_should() -> None:
         "piper": 1,
         "coqui": 108,
         "openai-speech": 11,
+        "minimal-speech": 1,
     }
     kokoro = [voice for voice in voices.values() if voice.renderer == "kokoro"]
     assert Counter(voice.gender for voice in kokoro) == {"female": 29, "male": 25}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -63,6 +64,9 @@ def test_the_command_prints_what_came_out(
     assert "image.contrast" in out
     assert ">= 2" in out
     assert "0.0%" in out
+    # A captured output is 80 columns wide, and yet the last column stands with its ids.
+    (contrast,) = (line for line in out.splitlines() if line.startswith("image.contrast"))
+    assert re.search(r"0\.0% +[0-9a-f]{16}\S* \([\d.e-]+\)$", contrast.rstrip())
     assert audit_corpus(setting, PoolShape(), as_json=True) == 0
     found = json.loads(capsys.readouterr().out)
     assert found[0]["num_short"] == tiny.ledger.tables["images"]
@@ -91,6 +95,9 @@ def test_options_and_limits_are_read_from_words() -> None:
         parse_options(["a=2"])
     with pytest.raises(ManifestError, match="write measure=number"):
         parse_limits(["image.contrast=high"])
+    for number in ("nan", "inf"):
+        with pytest.raises(ManifestError, match="a limit is a finite number"):
+            parse_limits([f"image.contrast={number}"])
 
 
 def test_no_names_mean_all_default_audits() -> None:

@@ -122,6 +122,14 @@ def test_a_reference_to_an_asset_that_is_not_there_is_found(tiny: TinyCorpus) ->
     assert "ledger.json" in found["count_wrong"], "the root's row count is off by one too"
 
 
+def test_a_table_of_another_version_is_no_damage(tiny: TinyCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    path = restate_table(tiny, "images", 0, lambda rows: rows, without="scores")
+    assert "other_version" in look(tiny)
+    assert verify_corpus(tiny.root, fix=True) == 1
+    assert path.exists(), "what is whole is never set aside"
+    assert "run its manifest" in " ".join(capsys.readouterr().out.replace("`", "").split())
+
+
 def test_an_asset_without_a_dialogue_is_found(tiny: TinyCorpus) -> None:
     stray = "0" * 16 + "-00-00-a0"
     restate_table(tiny, "images", 0, lambda rows: change_first(rows, id=stray))

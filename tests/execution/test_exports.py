@@ -96,6 +96,35 @@ def test_a_selection_takes_cells_and_queries(tiny: TinyCorpus, tmp_path: Path) -
         choose_ids(tiny.root, None, is_passing=True)
 
 
+def test_a_name_that_no_dialogue_has_is_refused_and_an_export_that_stands_is_kept(
+    tiny: TinyCorpus, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export_to(tiny.root, out, "messages")
+    before = ids_in(out)
+    for selection, message in (
+        (Selection(cells=("sings",)), r"--cell 'sings': no dialogue of .* has it; there are .*\bsing\b"),
+        (Selection(meta_topics=("nowhere",)), "--meta-topic 'nowhere': no dialogue"),
+    ):
+        setting = ExportSetting(tiny.root, out, "messages", selection=selection)
+        with pytest.raises(ManifestError, match=message):
+            export_corpus(setting, PoolShape(), as_json=False)
+    assert ids_in(out) == before
+
+
+def test_a_corpus_that_is_none_leaves_nothing_where_the_export_would_stand(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError):
+        export_corpus(ExportSetting(tmp_path / "nowhere", tmp_path / "out", "hf"), PoolShape(), as_json=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_query_over_damaged_dialogues_names_the_corpus(tiny: TinyCorpus) -> None:
+    for path in (tiny.root / "dialogues").glob("*.parquet"):
+        path.write_bytes(b"no parquet")
+    with pytest.raises(CorpusError, match="its dialogues cannot be read"):
+        find_ids(tiny.root, "true")
+
+
 def test_the_card_says_how_to_read_it_and_names_no_file_twice(tiny: TinyCorpus, tmp_path: Path) -> None:
     export_to(tiny.root, tmp_path / "out", "hf", splits={"train": 0.5, "test": 0.5})
     card = (tmp_path / "out" / "README.md").read_text()
@@ -113,9 +142,16 @@ def test_words_of_the_command_line_are_read_or_refused() -> None:
         (["train=0.9"], "add up to 0.9"),
         (["Train=1"], "a name is small letters"),
         (["x"], "write"),
+        (["train=0.5", "train=0.5"], "named twice"),
     ):
         with pytest.raises(ManifestError, match=message):
             parse_splits(words, "topic")
+
+
+def test_splits_keep_only_columns_of_topics_together() -> None:
+    assert parse_splits([], "meta_topic").by == "meta_topic"
+    with pytest.raises(ManifestError, match="--split-by: 'metatopic' is none of topic, meta_topic"):
+        parse_splits([], "metatopic")
 
 
 def test_an_export_never_overwrites_what_it_did_not_write(tiny: TinyCorpus, tmp_path: Path) -> None:

@@ -219,11 +219,20 @@ def _chat_with_losses(plan: Sequence[PlannedDialogue]) -> MadeUpChat:
     return MadeUpChat(refused={other}, twins=set(pair))
 
 
-def restate_table(corpus: TinyCorpus, table: str, shard: int, change: Callable[[list[Row]], list[Row]]) -> Path:
-    """Replace a published table by changed rows, and have both ledgers name it: wrong, and yet with sound hashes."""
+def restate_table(
+    corpus: TinyCorpus, table: str, shard: int, change: Callable[[list[Row]], list[Row]], without: str = ""
+) -> Path:
+    """Replace a published table by changed rows, and have both ledgers name it: wrong, and yet with sound hashes.
+
+    Args:
+        without: A column that the file is not to have.
+    """
+    schema = PUBLISHED[table]
+    if without:
+        schema = schema.remove(schema.get_field_index(without))
     former = corpus.shard_ledger(shard)
     rows = change(corpus.rows(table, shard))
-    path, digest, num_rows = write_table(corpus.root / table, f"train-{shard:05d}", PUBLISHED[table], rows)
+    path, digest, num_rows = write_table(corpus.root / table, f"train-{shard:05d}", schema, rows)
     entry = FileEntry(
         table=table, path=f"{table}/{path.name}", sha256=digest, num_bytes=path.stat().st_size, num_rows=num_rows
     )
