@@ -1,10 +1,10 @@
-"""An audit's plug-in where there are no weights and no options: what stands in the registry beside what measures."""
+"""An audit's plug-in without weights to fetch and without options: what stands in the registry beside what measures."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.contracts.audit import AuditOptions, Auditor, Comparer, Measure, Subject
 from pipeline.contracts.render import Licence, ModelFiles
@@ -19,6 +19,7 @@ class PlainAudit:
         make: Makes the auditor, or the comparer where ``compares`` says so; heavy imports belong in there.
         packages: Python packages that it imports beyond those of the core.
         extra: Which of this distribution's extras brings them.
+        weights: Licences of weights that lie in these packages, by name.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PlainAudit:
     packages: tuple[str, ...] = ()
     extra: str = ""
     options: type[AuditOptions] = AuditOptions
+    weights: Mapping[str, Licence] = field(default_factory=dict)
 
     def measures(self, options: AuditOptions) -> Sequence[Measure]:
         """The same whatever the options."""
@@ -41,15 +43,15 @@ class PlainAudit:
         return ()
 
     def licences(self, options: AuditOptions) -> Mapping[str, Licence]:
-        """None."""
-        return {}
+        """Those of the weights that its packages bring."""
+        return self.weights
 
     def missing(self) -> str | None:
         """Name the first Python package that is not installed."""
         return find_missing(self.packages, self.extra)
 
     def load(self, options: AuditOptions, models: ModelFiles) -> Auditor | Comparer:
-        """There are no weights."""
+        """Nothing is to be fetched."""
         return self.make()
 
 
