@@ -181,6 +181,23 @@ def screen(
 
 
 @app.command()
+def repair(
+    manifest: ManifestFile,
+    corpus: Where = None,
+    limit: Limit = None,
+    attempts: Annotated[int, typer.Option(min=1, max=100, help="Renders of an asset beside its first one.")] = 2,
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.0, help="US dollars that all runs of the corpus may spend.", show_default=False),
+    ] = None,
+) -> None:
+    """Render again what falls short of a manifest's limits, and keep the better attempt. Run again to go on."""
+    from pipeline.cli.repair import repair_manifest
+
+    raise typer.Exit(repair_manifest(manifest, corpus, limit, attempts, budget))
+
+
+@app.command()
 def review(
     corpus: CorpusFolder,
     reviewer: Annotated[

@@ -55,7 +55,7 @@ def run_manifest(
             run = Run(project, lock, limit, until, budget)
             with run.telling_failures():
                 fetch_models(ModelCache(), project.model_names(), console)
-            ledger = asyncio.run(_execute(run, console))
+            ledger = asyncio.run(execute(run, console))
         finally:
             lock.release()
     except BudgetReached as exc:
@@ -70,7 +70,8 @@ def run_manifest(
     return 0
 
 
-async def _execute(run: Run, console: Console) -> Ledger | None:
+async def execute(run: Run, console: Console) -> Ledger | None:
+    """Execute a run with its progress; the first Ctrl-C drains it, the second ends the process."""
     loop = asyncio.get_running_loop()
     with open_progress(console) as view:
         run.on_progress = view.update

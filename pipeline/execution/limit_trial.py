@@ -136,13 +136,17 @@ class LimitTrial:
             await asyncio.sleep(0.5)
 
 
-def select_whole(project: Project) -> Shards:
-    """Return the dialogues of the plan that count today, without those that say what another one says."""
+def select_whole(project: Project, limit: int | None = None) -> Shards:
+    """Return the dialogues of the plan that count today, without those that say what another one says.
+
+    Args:
+        limit: Of the plan's first dialogues, as a run was told; None for all.
+    """
     look = ShardWork(project, None, Silence())
     written, generated = look.read_topics()
     found = collect_topics(written, generated, look.read_topic_screen().held_back)
     shards: Shards = {}
-    for row in select_active(look.folder.read_plan(), found, project.manifest):
+    for row in select_active(look.folder.read_plan(), found, project.manifest)[:limit]:
         shards.setdefault(row.shard, []).append(row)
     screening = Screening(look, shards)
     for shard in shards:

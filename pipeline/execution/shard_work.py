@@ -13,6 +13,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.llm import ChatSetting, open_chat
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.repair_book import RepairBook
 from pipeline.adapters.scores import CorpusScores
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest
@@ -37,6 +38,7 @@ from pipeline.work.orders import Order
 from pipeline.work.packing import Screened, pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
+from pipeline.work.repairing import take_repairs
 from pipeline.work.scenarios import order_scenarios, write_scenarios
 from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
@@ -72,6 +74,7 @@ class ShardWork:
         lock = None if epoch is None else CorpusLock(project.corpus / "work", epoch)
         self.folder = CorpusFolder(project.corpus, lock)
         self.purse = purse or Purse()
+        self._repairs = RepairBook(self.folder.work)
         self._models = ModelCache()
         self.remote = RemoteWork(self.purse)
         self._renderers: dict[Modality, Renderer] = {}
@@ -160,6 +163,12 @@ class ShardWork:
         self, store: ShardFolder, modality: Modality, planned: Sequence[PlannedDialogue]
     ) -> list[Order[PlacedBrief]]:
         """What the render stage is asked for: every part of the modality in dialogues that are there."""
+        return list(self.find_orders(store, modality, planned).values())
+
+    def find_orders(
+        self, store: ShardFolder, modality: Modality, planned: Sequence[PlannedDialogue]
+    ) -> dict[str, Order[PlacedBrief]]:
+        """Return the render stage's orders by the input key of their first attempts, which repairs go by."""
         wanted = {row.id for row in planned}
         rows: list[Row] = [
             row
@@ -168,7 +177,9 @@ class ShardWork:
         ]
         key, casting = self.project.renderer_key(modality), self.project.casting
         edit_key = self.project.edit_key(modality)
-        return order_renders(modality, rows, self.project.manifest, key, casting, edit_key)
+        orders = order_renders(modality, rows, self.project.manifest, key, casting, edit_key)
+        repairs = self._repairs.read(int(store.folder.name))
+        return take_repairs(orders, repairs, self.project.manifest.seed, edit_key)
 
     async def close(self) -> None:
         """Close the endpoints that were opened."""

@@ -56,9 +56,19 @@ def order_renders(
         inputs = _inputs(brief, renderer_key)
         source = _source(row, turn, content) if edit_key is not None else None
         if source is not None:
-            inputs["source"] = content_key(orders[source].input_key, edit_key)
+            inputs["source"] = key_source(orders[source], edit_key)
         orders[name] = Order(name, inputs, PlacedBrief(brief, dialogue, turn, part, role, content["text"], source))
     return list(orders.values())
+
+
+def key_brief(brief: Brief) -> str:
+    """Hash over a brief, seed and attempt included; the voice has a hash of its own."""
+    return content_key(brief.model_dump(mode="json", exclude={"voice", "rate", "emotion"}))
+
+
+def key_source(source: Order[PlacedBrief], edit_key: str) -> str:
+    """Hash over the picture that another one starts from, and over how it is changed."""
+    return content_key(source.input_key, edit_key)
 
 
 def _places(modality: Modality, dialogues: Sequence[Row]) -> Iterator[tuple[Row, int, int]]:
@@ -80,7 +90,7 @@ def _source(row: Row, turn: int, part: Row) -> str | None:
 def _inputs(brief: Brief, renderer_key: str) -> dict[str, str]:
     inputs = {
         "renderer": renderer_key,
-        "brief": content_key(brief.model_dump(mode="json", exclude={"voice", "rate", "emotion"})),
+        "brief": key_brief(brief),
     }
     if brief.voice is not None:
         manner = [brief.rate] if brief.emotion is None else [brief.rate, brief.emotion]

@@ -112,7 +112,11 @@ class RenderLoop:
 
 def next_attempt(brief: Brief, corpus_seed: int) -> Brief:
     """Return the brief of the next attempt: the same but for its seed."""
-    attempt = brief.attempt + 1
+    return at_attempt(brief, corpus_seed, brief.attempt + 1)
+
+
+def at_attempt(brief: Brief, corpus_seed: int, attempt: int) -> Brief:
+    """Return the brief of any attempt."""
     seed = derive_seed(corpus_seed, brief.id, brief.modality, attempt)
     return brief.model_copy(update={"attempt": attempt, "seed": seed})
 

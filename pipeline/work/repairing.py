@@ -1,0 +1,38 @@
+"""Repairs among a render stage's orders: the same parts, at the attempts that are wanted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.values.ids import content_key
+from pipeline.values.repairs import Repairs
+from pipeline.work.briefs import PlacedBrief, key_brief, key_source
+from pipeline.work.orders import Order
+from pipeline.work.render_loop import at_attempt
+
+
+def take_repairs(
+    orders: Sequence[Order[PlacedBrief]], repairs: Repairs, corpus_seed: int, edit_key: str | None
+) -> dict[str, Order[PlacedBrief]]:
+    """Return the orders by the input key of their first attempts, which repairs go by.
+
+    A picture that starts from a repaired one is made from that, so it is an order of its own with its own repairs.
+
+    Args:
+        orders: First attempts, each source before what starts from it.
+        edit_key: Fingerprint of how the renderer changes pictures; None for one that cannot.
+    """
+    taken: dict[str, Order[PlacedBrief]] = {}
+    by_part: dict[str, Order[PlacedBrief]] = {}
+    for order in orders:
+        placed, inputs = order.payload, dict(order.inputs)
+        if placed.source is not None and edit_key is not None:
+            inputs["source"] = key_source(by_part[placed.source], edit_key)
+        first = content_key(inputs)
+        repair = repairs.get(first)
+        if repair is not None and repair.wanted != placed.brief.attempt:
+            brief = at_attempt(placed.brief, corpus_seed, repair.wanted)
+            placed, inputs["brief"] = replace(placed, brief=brief), key_brief(brief)
+        taken[first] = by_part[order.record_id] = Order(order.record_id, inputs, placed)
+    return taken
