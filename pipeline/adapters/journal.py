@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
@@ -50,6 +51,8 @@ class FileJournal:
         place = entry["blob"]
         try:
             with (self._folder / f"{place['segment']}.blob").open("rb") as file:
+                if place["offset"] + place["size"] > os.fstat(file.fileno()).st_size:
+                    return None  # and no memory is taken for what is not there
                 file.seek(place["offset"])
                 data = file.read(place["size"])
         except OSError:
@@ -111,9 +114,16 @@ def _parse(line: bytes) -> Row | None:
         if int(checksum, 16) != zlib.crc32(body):
             return None
         entry = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) else None
+    return entry if isinstance(entry, dict) and ("blob" not in entry or _is_place(entry["blob"])) else None
+
+
+def _is_place(blob: Any) -> bool:
+    """Whether an entry says where its bytes lie as a writer does."""
+    if not isinstance(blob, dict) or not isinstance(blob.get("sha256"), str):
+        return False
+    return all(type(blob.get(name)) is int and 0 <= blob[name] < 2**63 for name in ("offset", "size"))
 
 
 def _write_all(handle: int, data: bytes) -> None:
