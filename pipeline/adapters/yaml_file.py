@@ -17,6 +17,9 @@ MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 100
 """Deepest nesting; the parser written in C recurses without looking at its stack."""
 
+MAX_BITS = 1024
+"""Of a whole number; Python writes none of more than 4,300 digits out, so that no error could name it."""
+
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # about ten times faster where it is
 _OPENING = (
     yaml.BlockMappingStartToken,
@@ -203,7 +206,9 @@ def _check_node(path: Path, node: yaml.Node, loader: yaml.SafeLoader) -> list[ya
             lines[key.value] = line
         return [child for pair in node.value for child in pair]
     try:
-        loader.construct_object(node)
-    except ValueError as exc:  # a date such as 2024-13-45, a number of five thousand digits
+        value = loader.construct_object(node)
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:  # hexadecimal, say, which Python reads at any length
+            raise ValueError("it is far too large a number")
+    except (ValueError, OverflowError) as exc:  # a date such as 2024-13-45, a number of five thousand digits
         raise ManifestError(f"{path}:{node.start_mark.line + 1}: {node.value[:80]!r} is no value: {exc}") from exc
     return []
