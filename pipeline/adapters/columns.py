@@ -24,12 +24,16 @@ def check_kinds(path: Path, schema: pa.Schema) -> None:
     """
     for column in schema:
         words, is_so = KINDS.get(column.name, ("", _is_anything))
-        # Of a column without values it cannot be told what it is of.
-        if not (pa.types.is_null(column.type) or is_so(column.type)):
+        if not _is_so(column.type, is_so):
             raise CorpusError(
                 f"{path}: column {column.name!r} is {str(column.type)[:200]}, must be {words}; "
                 "run `anyinstruct verify` on the corpus"
             )
+
+
+def _is_so(kind: pa.DataType, test: _Test) -> bool:
+    """Whether a type passes a test; of what has no values it cannot be told what they are."""
+    return bool(pa.types.is_null(kind)) or test(kind)
 
 
 def _is_anything(kind: pa.DataType) -> bool:
@@ -40,17 +44,17 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+def _is_list(kind: pa.DataType, of: _Test) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_so(kind.value_type, of)
 
 
-def _is_texts(kind: pa.DataType) -> bool:
-    return _is_list(kind) and _is_text(kind.value_type)
+def _are_texts(kind: pa.DataType) -> bool:
+    return _is_list(kind, _is_text)
 
 
 def _has(kind: pa.DataType, **fields: _Test) -> bool:
     return bool(pa.types.is_struct(kind)) and all(
-        kind.get_field_index(name) >= 0 and test(kind.field(name).type) for name, test in fields.items()
+        kind.get_field_index(name) >= 0 and _is_so(kind.field(name).type, test) for name, test in fields.items()
     )
 
 
@@ -59,11 +63,11 @@ def _is_medium(kind: pa.DataType) -> bool:
 
 
 def _are_parts(kind: pa.DataType) -> bool:
-    return _is_list(kind) and _has(kind.value_type, kind=_is_text, text=_is_text)
+    return _is_list(kind, lambda part: _has(part, kind=_is_text, text=_is_text))
 
 
 def _are_turns(kind: pa.DataType) -> bool:
-    return _is_list(kind) and _has(kind.value_type, role=_is_text, parts=_are_parts)
+    return _is_list(kind, lambda turn: _has(turn, role=_is_text, parts=_are_parts))
 
 
 def _is_count(kind: pa.DataType) -> bool:
@@ -71,7 +75,7 @@ def _is_count(kind: pa.DataType) -> bool:
 
 
 _TEXT = ("text", _is_text)
-_TEXTS = ("a list of texts", _is_texts)
+_TEXTS = ("a list of texts", _are_texts)
 _COUNT = ("a whole number", _is_count)
 _MEDIUM = ("a struct of bytes and path", _is_medium)
 _TEXT_COLUMNS = (

@@ -207,9 +207,8 @@ def _check_node(path: Path, node: yaml.Node, loader: yaml.SafeLoader) -> list[ya
         return [child for pair in node.value for child in pair]
     try:
         value = loader.construct_object(node)
-        if (
-            isinstance(value, int) and value.bit_length() > MAX_BITS
-        ):  # hexadecimal, say, which Python reads at any length
+        # Hexadecimal, say, which Python reads at any length.
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise ValueError("it is far too large a number")
     except (ValueError, OverflowError) as exc:  # a date such as 2024-13-45, a number of five thousand digits
         raise ManifestError(f"{path}:{node.start_mark.line + 1}: {node.value[:80]!r} is no value: {exc}") from exc

@@ -43,7 +43,9 @@ HOSTILE_VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 10**18, 10**40, 1e308, float("nan"), "", "\0", "../../../victim", "/etc/passwd", "\ud800",
     "x" * 10_000, [], {}, [[]], {"a": 1}, [None],
 )  # fmt: skip
-HOSTILE_TEXT = "\x1b[2J\x1b]0;owned\x07[bold red]loud[/bold red] \u202egnp.exe <script>alert(1)</script> {{ 7 * 7 }} ../../x \x9b31m"
+HOSTILE_TEXT = (
+    "\x1b[2J\x1b]0;owned\x07[bold red]loud[/bold red] \u202egnp.exe <script>alert(1)</script> {{ 7 * 7 }} ../../x \x9b31m"
+)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ fuzzed = settings(
 )
 
 WORDS = st.sampled_from(
-    ["Here is a quiet tune for you.", "a small red kite over wide yellow dunes", "{{ 7 * 7 }}", "<script>alert(1)</script>",
+    ["Here is a quiet tune for you.", "a small red kite over wide yellow dunes", "{{ 7 * 7 }}", "<script>x</script>",
      "\x1b[2J gone", "\u202eevil words here", "\ud800 half a pair", "a\0b c d e", "../../etc/passwd", "x" * 100_000, "",
      "1" * 500, "[bold]loud[/bold] words", "$1,000,000,000,000,000 and 10^400 %", "a " * 5000]
 )  # fmt: skip
@@ -63,14 +63,14 @@ def test_any_value_is_a_turn_or_an_invalid_answer(value: Any) -> None:
             part.model_dump_json().encode()
 
 
-@pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\x1b[31m", "\x07", "\ud800", "\x9b2J", "<b>", "{{ x }}", "{% raw %}"])
+@pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\x1b[31m", "\x07", "\ud800", "\x9b2J", "<b>", "{{ x }}", "{%"])
 def test_no_field_holds_what_changes_how_others_are_shown_or_read(sign: str) -> None:
     with pytest.raises(InvalidAnswer, match="markup"):
         plain_text("text", f"Here is a quiet tune {sign} for you.", 300, 2)
 
 
 @fuzzed
-@given(ANY_JSON.map(lambda value: json.dumps({"topics": value})) | st.lists(WORDS).map(lambda v: json.dumps({"topics": v})))
+@given((ANY_JSON | st.lists(WORDS)).map(lambda value: json.dumps({"topics": value})))
 def test_any_answer_is_topics_or_an_invalid_answer(text: str) -> None:
     try:
         topics = parse_topics(text, 3, set())

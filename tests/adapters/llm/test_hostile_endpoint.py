@@ -19,7 +19,16 @@ from pipeline.adapters.llm.posting import Reply, status_error
 from pipeline.adapters.llm.structured import find_json
 from pipeline.contracts.chat import ChatAnswer
 from pipeline.values.errors import AnyInstructError, ChatFailure
-from tests.support.fault_server import KEY, SCHEMA, FaultServer, chatting, completion, completion_body, make_request, says
+from tests.support.fault_server import (
+    KEY,
+    SCHEMA,
+    FaultServer,
+    chatting,
+    completion,
+    completion_body,
+    make_request,
+    says,
+)
 
 TRANSLATOR = Translator("m at models.example", KEY, "TEST_KEY", 1)
 
