@@ -44,7 +44,8 @@ HOSTILE_VALUES: tuple[Any, ...] = (
     "x" * 10_000, [], {}, [[]], {"a": 1}, [None],
 )  # fmt: skip
 HOSTILE_TEXT = (
-    "\x1b[2J\x1b]0;owned\x07[bold red]loud[/bold red] \u202egnp.exe <script>alert(1)</script> {{ 7 * 7 }} ../../x \x9b31m"
+    "\x1b[2J\x1b]0;owned\x07[bold red]loud[/bold red] \u202egnp.exe <script>alert(1)</script> {{ 7 * 7 }} ../../x"
+    " \x9b31m"
 )
 
 
