@@ -11,9 +11,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.complaints import Complaint, Keys, word_errors
+from pipeline.adapters.written_files import read_written
 from pipeline.values.errors import ManifestError
 
-MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 100
 """Deepest nesting; the parser written in C recurses without looking at its stack."""
 
@@ -150,12 +150,9 @@ def read_document(path: Path) -> Document:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"{path}: over {MAX_BYTES // 2**20} MiB, which no file of this kind should be")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else f"not UTF-8 ({exc.reason} at byte {exc.start})"
-        raise ManifestError(f"{path}: cannot be read: {reason}") from exc
+        return read_written(path).decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ManifestError(f"{path}: cannot be read: not UTF-8 ({exc.reason} at byte {exc.start})") from exc
 
 
 def _check_tokens(path: Path, text: str) -> None:

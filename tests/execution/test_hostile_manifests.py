@@ -169,7 +169,7 @@ def test_changed_prompts_are_good_or_an_error(
 
 
 @fuzzed
-@given(st.text(alphabet="{}%#|()[]'\". abx1+*/-~\n", max_size=60))
+@given(st.text(alphabet="{}%#|()[]'\". abx1+/-~\n", max_size=60))
 @example("{{ 1 + 'a' }}")
 @example("{{ 1 / 0 }}")
 @example("{{ topic[1][2] }}")
@@ -186,10 +186,3 @@ def test_any_template_is_filled_or_an_error(folder: Path, source: str) -> None:
         assert "one.j2" in str(exc)
     else:
         assert "root:" not in text
-
-
-@pytest.mark.parametrize("template", sorted(path.stem for path in (shipped("prompts") / "templates").glob("*.j2")))
-def test_no_template_of_ours_compiles_what_it_is_given(template: str) -> None:
-    source = (shipped("prompts") / "templates" / f"{template}.j2").read_text("utf-8")
-    for word in ("from_string", "eval", "|safe", "| safe", "extends", "{% include"):
-        assert word not in source
