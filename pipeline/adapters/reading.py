@@ -216,6 +216,8 @@ class CorpusReader:
 
     def _first_planned(self, limit: int) -> list[Listed]:
         wanted = read_groups(self._plan, ["id", "topic", "slot", "shard"], self._num_planned())
+        for row in wanted[:1]:
+            _check_row(self._plan, row, ("id", "topic", "slot", "shard"))
         shards = [shard for shard in self.folder.shard_indices() if self._receipt(shard, "scenarios")]
         listed: list[Listed] = []
         for shard in shards:
