@@ -52,7 +52,7 @@ def _are_texts(kind: pa.DataType) -> bool:
     return _is_list(kind, _is_text)
 
 
-def _has(kind: pa.DataType, **fields: _Test) -> bool:
+def _has(kind: pa.DataType, /, **fields: _Test) -> bool:
     return bool(pa.types.is_struct(kind)) and all(
         kind.get_field_index(name) >= 0 and _is_so(kind.field(name).type, test) for name, test in fields.items()
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from pipeline.values.addresses import check_address, check_variable
 from pipeline.values.languages import ENGLISH, LANGUAGES
+from pipeline.values.paths import FilePath
 from pipeline.values.records import Modality
 from pipeline.values.units import USD, Pixels, Seconds
 from pipeline.values.voice_sets import parse_voice_set
@@ -41,7 +42,7 @@ class Topics(Section):
     """Where topics come from; sources add up, a topic named twice is one topic."""
 
     list: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[FilePath, ...] = ()
     generate: GeneratedTopics | None = None
 
     @model_validator(mode="after")
@@ -297,7 +298,7 @@ class SpeechSection(RendererChoice):
     """
 
     voices: VoiceChoice
-    voices_file: str | None = None
+    voices_file: FilePath | None = None
     rate: tuple[float, float] = (0.9, 1.1)
     emotions: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
 
@@ -389,7 +390,7 @@ class Manifest(Section):
     """Of what is typed and spoken; topics, scenarios and what renderers of images and music read stay English."""
     intended_use: Literal["research", "commercial"] = "research"
     topics: Topics
-    prompts: str | None = None
+    prompts: FilePath | None = None
     """Folder of templates, demonstrations and meta-topics; None takes the shipped one."""
     size: Size = Size()
     mix: tuple[Cell, ...] = Field(min_length=1)
