@@ -9,7 +9,7 @@ from pipeline.values.records import Demonstration, MetaTopic, Requirement
 
 
 class PromptBook(Protocol):
-    """The prompts folder, read once."""
+    """The prompts folder, read once and never changed; what is worked out of one is kept for that very one."""
 
     meta_topics: Mapping[str, MetaTopic]
     demonstrations: Mapping[str, Demonstration]

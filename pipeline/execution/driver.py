@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
@@ -19,6 +19,7 @@ from pipeline.execution.budget import Budget, BudgetReached, count_spent
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
 from pipeline.execution.screening import Screening
+from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
 from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
@@ -27,9 +28,10 @@ from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.limits import STAGE as LIMITS
-from pipeline.work.orders import order_key
+from pipeline.work.orders import Order, order_key
 from pipeline.work.packing import pack_key
 from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
+from pipeline.work.shard_rows import TEXT_STAGES
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -80,10 +82,12 @@ class Run:
     _cluster: Cluster | None = None
     _budget: Budget | None = None
     _is_draining: bool = False
+    _plan: list[PlannedDialogue] | None = None
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
         self._look = ShardWork(self.project, self.lock.epoch, Silence())
+        self._settled = Settled(self._look, self.lock)
         self._events = EventLog(self.folder.work)
         if self.budget is not None:
             self._budget = Budget(self.budget, count_spent(self.folder))
@@ -178,7 +182,7 @@ class Run:
             await self._at_work().write_topics()
         written, generated = self._look.read_topics()
         former = self._look.read_topic_screen()
-        planned = {row.topic.id for row in self.folder.read_plan()}
+        planned = {row.topic.id for row in self._read_plan()}
         screen = screen_topics(former, written, generated, planned)
         if screen != former:
             self.folder.write_topic_screen(screen.model_dump(mode="json"))
@@ -187,6 +191,12 @@ class Run:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
         return found
 
+    def _read_plan(self) -> list[PlannedDialogue]:
+        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
+        if self._plan is None:
+            self._plan = self.folder.read_plan()
+        return self._plan
+
     def _why(self) -> str:
         """Say what became of the first topics that were asked for."""
         lost = [row for row in self.folder.topics().rows(topics.STAGE) if row["code"]]
@@ -194,15 +204,41 @@ class Run:
 
     def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
         manifest = self.project.manifest
-        former = self.folder.read_plan()
-        plan = extend_plan(former, all_topics, manifest, self.project.book, extra)
+        former = self._read_plan()
+        is_current = self._settled.is_plan_current()
+        plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
         if plan != former:
             self.folder.write_plan(plan)
+            self._plan = plan
+        if plan != former or not is_current:
+            self._settled.mark_plan()
         return select_active(plan, all_topics, manifest)[: self.limit]
 
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""
         self._expect(shards)
+        if self.until is None and self._recall(shards, screening):
+            return
+        try:
+            await self._fill_stages(shards, screening)
+        finally:
+            self._settled.save()
+
+    def _recall(self, shards: Shards, screening: Screening) -> bool:
+        """Tell whether all is known to be there; the screen then says what it said."""
+        twins = self._settled.recall_twins(shards)
+        if twins is None:
+            return False
+        media = self.project.manifest.media
+        for shard, planned in shards.items():
+            kept = [row for row in planned if row.id not in twins]
+            stages = [(stage, planned) for stage in TEXT_STAGES] + [(str(modality), kept) for modality in media]
+            if not all(self._settled.is_settled(shard, stage, rows) for stage, rows in stages):
+                return False
+        screening.recall(twins)
+        return True
+
+    async def _fill_stages(self, shards: Shards, screening: Screening) -> None:
         window = asyncio.Semaphore(self.project.manifest.execution.shards_in_flight)
         unwritten = await self._take_written(shards, screening)
         selected: Shards = {}
@@ -211,6 +247,8 @@ class Run:
             async with window:
                 if shard in unwritten:
                     await self._at_work().compose(shard, planned, self.until)
+                    for stage in (*TEXT_STAGES,) if self.until != scenarios.STAGE else (scenarios.STAGE,):
+                        self._settled.mark(shard, stage, planned)
                 if self.until not in (scenarios.STAGE, dialogues.STAGE):
                     screening.take(shard)
                     await render(shard)
@@ -219,6 +257,8 @@ class Run:
             planned = selected[shard] = screening.select(shard)
             media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
             await _all_of([self._render(shard, modality, planned) for modality in media])
+            for modality in media:
+                self._settled.mark(shard, modality, planned)
 
         async def render_again(shard: int) -> None:
             async with window:
@@ -233,6 +273,8 @@ class Run:
             if not changed:
                 break
             await _all_of([render_again(shard) for shard in changed])
+        if self.until is None:
+            self._settled.mark_twins(shards, screening.twins)
 
     async def _take_written(self, shards: Shards, screening: Screening) -> set[int]:
         """Screen what is written already; return the shards whose dialogues are to be written."""
@@ -309,18 +351,27 @@ class Run:
 
     def _needs_composing(self, shard: int, planned: Sequence[PlannedDialogue]) -> bool:
         store = self.folder.shard(shard)
-        receipt = store.receipt(scenarios.STAGE)
-        if receipt is None or receipt.order_key != order_key(self._look.scenario_orders(planned)):
+        if self._is_stale(shard, scenarios.STAGE, planned, lambda: self._look.scenario_orders(planned)):
             return True
         if self.until == scenarios.STAGE:
             return False
-        receipt = store.receipt(dialogues.STAGE)
-        return receipt is None or receipt.order_key != order_key(self._look.dialogue_orders(store, planned))
+        return self._is_stale(shard, dialogues.STAGE, planned, lambda: self._look.dialogue_orders(store, planned))
 
     def _needs_rendering(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> bool:
         store = self.folder.shard(shard)
-        receipt = store.receipt(modality)
-        return receipt is None or receipt.order_key != order_key(self._look.render_orders(store, modality, planned))
+        return self._is_stale(shard, modality, planned, lambda: self._look.render_orders(store, modality, planned))
+
+    def _is_stale(
+        self, shard: int, stage: str, planned: Sequence[PlannedDialogue], orders: Callable[[], Sequence[Order[Any]]]
+    ) -> bool:
+        """Compare what a stage is asked for with what it was made for; by record only where that is not known."""
+        if self._settled.is_settled(shard, stage, planned):
+            return False
+        receipt = self.folder.shard(shard).receipt(stage)
+        if receipt is None or receipt.order_key != order_key(orders()):
+            return True
+        self._settled.mark(shard, stage, planned)
+        return False
 
     def _at_work(self) -> Cluster:
         """The cluster; started at the first piece of work, so that a finished corpus never waits for Ray."""
