@@ -1,6 +1,6 @@
 """How does a run grow with its corpus, and what does a finished corpus cost whoever comes back to it?
 
-    python -m bench.scale                       2,000 dialogues of the published recipe, and a half and a quarter of that
+    python -m bench.scale                       2,000 dialogues of the published recipe; a half, a quarter of that
     python -m bench.scale --dialogues 108000    the published size; takes hours on two cores
     python -m bench.scale --text-only           typed words alone, without media
     python -m bench.scale --quick               two small corpora, within 50 s on an idle machine: a check with slack
@@ -88,13 +88,10 @@ def tell(goals: Sequence[Goal], made: Made, slack: float) -> int:
     for goal in goals:
         is_met = goal.value <= goal.limit * slack
         met += is_met
-        print(
-            f"{goal.name:52} {goal.value:9.2f} {goal.unit:4} (at most {goal.limit * slack:g}): {'met' if is_met else 'MISSED'}"
-        )
-    rate = made.shape.num_dialogues / made.run.wall
-    print(
-        f"{met} of {len(goals)} goals met; {made.shape.num_dialogues:,} dialogues in {made.run.wall:.0f} s, {rate:.1f}/s"
-    )
+        bound = f"(at most {goal.limit * slack:g}): {'met' if is_met else 'MISSED'}"
+        print(f"{goal.name:52} {goal.value:9.2f} {goal.unit:4} {bound}")
+    count, wall = made.shape.num_dialogues, made.run.wall
+    print(f"{met} of {len(goals)} goals met; {count:,} dialogues in {wall:.0f} s, {count / wall:.1f}/s")
     return 0 if met == len(goals) else 1
 
 

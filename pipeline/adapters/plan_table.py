@@ -50,6 +50,8 @@ def read_plan_rows(table: pa.Table) -> list[PlannedDialogue]:
     Raises:
         KeyError, TypeError, ValueError: a column is missing or of another type, or a value is none that stands there.
     """
+    if unknown := set(table.column_names) - set(_PLAN.names):
+        raise KeyError(f"columns that no plan has: {', '.join(sorted(unknown))}")
     topics = [_shared_column(table, name) for name in ("topic_id", "topic", "meta_topic")]
     made: dict[tuple[str, ...], Topic] = {}
     columns: dict[str, list[Any]] = {
