@@ -45,7 +45,7 @@ def make_plan_table(rows: Sequence[PlannedDialogue]) -> pa.Table:
 
 
 def read_plan_rows(table: pa.Table) -> list[PlannedDialogue]:
-    """Return the rows of a plan's table; those that share a topic, a slot or a list share the object.
+    """Return the rows of a plan's table; those that have a topic or a slot in common share it.
 
     Raises:
         KeyError, TypeError, ValueError: a column is missing or of another type, or a value is none that stands there.
@@ -90,9 +90,7 @@ def _read_column(table: pa.Table, name: str) -> list[Any]:
         return list(column.to_pylist())
     items = _share(column.flatten())
     ends = list(accumulate(column.value_lengths().to_pylist()))
-    lists = (tuple(items[start:end]) for start, end in zip([0, *ends], ends, strict=False))
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
-    return [known.setdefault(one, one) for one in lists]
+    return [tuple(items[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _shared_column(table: pa.Table, name: str) -> list[str]:

@@ -28,7 +28,7 @@ def test_rows_come_back_and_share_what_is_equal() -> None:
     assert back == rows
     assert back[0].topic is back[1].topic is not back[2].topic
     assert back[0].slot is back[3].slot
-    assert back[1].requirements is back[2].requirements
+    assert back[1].requirements[0] is back[2].requirements[0]
 
 
 def test_no_rows_are_a_plan_too() -> None:
