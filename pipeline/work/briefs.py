@@ -60,7 +60,7 @@ def order_renders(
         if speaker is not None:
             inputs["voice"] = speaker.key
         source = _source(row, turn, content) if edit_key is not None else None
-        if source is not None:
+        if source is not None and edit_key is not None:
             inputs["source"] = key_source(orders[source], edit_key)
         orders[name] = Order(name, inputs, PlacedBrief(brief, dialogue, turn, part, role, content["text"], source))
     return list(orders.values())
