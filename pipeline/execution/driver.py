@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
@@ -16,6 +16,7 @@ from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
+from pipeline.execution.filling import Filling, Shards, all_of
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
 from pipeline.execution.screening import Screening
@@ -28,10 +29,9 @@ from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.limits import STAGE as LIMITS
-from pipeline.work.orders import Order, order_key
+from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
 from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
-from pipeline.work.shard_rows import TEXT_STAGES
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -46,7 +46,9 @@ REVIEW = "review"
 MAX_MENDS = 2
 """Times that a run makes damaged stage files again; damage that comes back is the disk's, or the memory's."""
 
-Shards = dict[int, list[PlannedDialogue]]
+PACKS_IN_FLIGHT = 64
+"""Shards that are handed out to be packed: a shard's rows of the plan are a few hundred kilobytes, and Ray's store,
+which holds them meanwhile, is small."""
 
 
 class Silence:
@@ -217,76 +219,8 @@ class Run:
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""
         self._expect(shards)
-        if self.until is None and self._recall(shards, screening):
-            return
-        try:
-            await self._fill_stages(shards, screening)
-        finally:
-            self._settled.save()
-
-    def _recall(self, shards: Shards, screening: Screening) -> bool:
-        """Tell whether all is known to be there; the screen then says what it said."""
-        twins = self._settled.recall_twins(shards)
-        if twins is None:
-            return False
-        media = self.project.manifest.media
-        for shard, planned in shards.items():
-            kept = [row for row in planned if row.id not in twins]
-            stages = [(stage, planned) for stage in TEXT_STAGES] + [(str(modality), kept) for modality in media]
-            if not all(self._settled.is_settled(shard, stage, rows) for stage, rows in stages):
-                return False
-        screening.recall(twins)
-        return True
-
-    async def _fill_stages(self, shards: Shards, screening: Screening) -> None:
-        window = asyncio.Semaphore(self.project.manifest.execution.shards_in_flight)
-        unwritten = await self._take_written(shards, screening)
-        selected: Shards = {}
-
-        async def fill(shard: int, planned: list[PlannedDialogue]) -> None:
-            async with window:
-                if shard in unwritten:
-                    await self._at_work().compose(shard, planned, self.until)
-                    for stage in (*TEXT_STAGES,) if self.until != scenarios.STAGE else (scenarios.STAGE,):
-                        self._settled.mark(shard, stage, planned)
-                if self.until not in (scenarios.STAGE, dialogues.STAGE):
-                    screening.take(shard)
-                    await render(shard)
-
-        async def render(shard: int) -> None:
-            planned = selected[shard] = screening.select(shard)
-            media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
-            await _all_of([self._render(shard, modality, planned) for modality in media])
-            for modality in media:
-                self._settled.mark(shard, modality, planned)
-
-        async def render_again(shard: int) -> None:
-            async with window:
-                await render(shard)
-
-        await _all_of([fill(shard, planned) for shard, planned in shards.items()])
-        # A later shard may have brought a lower id, or a render failed, so that others are to stay. Renders that fail
-        # only become more, and each round renders what the one before did not, so this ends.
-        while selected:
-            screening.look_at_renders()
-            changed = [shard for shard, planned in selected.items() if planned != screening.select(shard)]
-            if not changed:
-                break
-            await _all_of([render_again(shard) for shard in changed])
-        if self.until is None:
-            self._settled.mark_twins(shards, screening.twins)
-
-    async def _take_written(self, shards: Shards, screening: Screening) -> set[int]:
-        """Screen what is written already; return the shards whose dialogues are to be written."""
-        unwritten = set()
-        for shard, planned in shards.items():
-            if self._needs_composing(shard, planned):
-                unwritten.add(shard)
-            else:
-                screening.take(shard)
-            await asyncio.sleep(0)  # a large corpus takes a while, and the run must go on telling of itself
-        screening.look_at_renders()
-        return unwritten
+        filling = Filling(self._look, self._settled, self.until, self._at_work, self._render)
+        await filling.fill(shards, screening)
 
     async def _render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
         """Have assets rendered. Where an endpoint refuses for good, nothing else is begun or paid for, either."""
@@ -318,7 +252,7 @@ class Run:
             self.tally.expect(LIMITS, sum(due.values()), 0)
             lock = CorpusLock.acquire(look.folder)
             try:
-                await _all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
+                await all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
                 look.write_index(lock)
             finally:
                 lock.release()
@@ -329,6 +263,7 @@ class Run:
         former = self.folder.read_ledger()
         have = {entry.shard: entry for entry in former.shards} if former else {}
         scores = CorpusScores(self.folder.root, self.project.manifest.screen.limits)
+        window = asyncio.Semaphore(PACKS_IN_FLIGHT)
 
         async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
             store = self.folder.shard(shard)
@@ -339,39 +274,16 @@ class Run:
             if entry and entry.order_key == key and self.folder.is_published(entry):
                 return entry
             mine = {row.id: rejections[row.id] for row in planned if row.id in rejections}
-            return await self._at_work().pack(shard, planned, mine)
+            async with window:
+                return await self._at_work().pack(shard, planned, mine)
 
-        entries = await _all_of([pack(shard, planned) for shard, planned in shards.items()])
+        entries = await all_of([pack(shard, planned) for shard, planned in shards.items()])
         ledger = build_ledger(self.project, self.folder, entries, shards)
         card, ledger = write_corpus_card(self.folder, ledger)
         if ledger != former or not (self.folder.root / "README.md").exists():
             self.was_idle = False
             self.folder.publish(ledger, card)
         return ledger
-
-    def _needs_composing(self, shard: int, planned: Sequence[PlannedDialogue]) -> bool:
-        store = self.folder.shard(shard)
-        if self._is_stale(shard, scenarios.STAGE, planned, lambda: self._look.scenario_orders(planned)):
-            return True
-        if self.until == scenarios.STAGE:
-            return False
-        return self._is_stale(shard, dialogues.STAGE, planned, lambda: self._look.dialogue_orders(store, planned))
-
-    def _needs_rendering(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> bool:
-        store = self.folder.shard(shard)
-        return self._is_stale(shard, modality, planned, lambda: self._look.render_orders(store, modality, planned))
-
-    def _is_stale(
-        self, shard: int, stage: str, planned: Sequence[PlannedDialogue], orders: Callable[[], Sequence[Order[Any]]]
-    ) -> bool:
-        """Compare what a stage is asked for with what it was made for; by record only where that is not known."""
-        if self._settled.is_settled(shard, stage, planned):
-            return False
-        receipt = self.folder.shard(shard).receipt(stage)
-        if receipt is None or receipt.order_key != order_key(orders()):
-            return True
-        self._settled.mark(shard, stage, planned)
-        return False
 
     def _at_work(self) -> Cluster:
         """The cluster; started at the first piece of work, so that a finished corpus never waits for Ray."""
@@ -424,12 +336,3 @@ def _by_shard(active: Sequence[PlannedDialogue]) -> Shards:
     for row in active:
         shards[row.shard].append(row)
     return dict(sorted(shards.items()))
-
-
-async def _all_of(work: Sequence[Awaitable[ShardEntry]] | Sequence[Awaitable[None]]) -> list[ShardEntry]:
-    """Wait for all, also where some fail: what is in flight must come to its end before the run does."""
-    outcomes = await asyncio.gather(*work, return_exceptions=True)
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    if errors:
-        raise next((error for error in errors if not isinstance(error, Drained)), errors[0])
-    return [outcome for outcome in outcomes if isinstance(outcome, ShardEntry)]
