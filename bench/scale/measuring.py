@@ -25,6 +25,8 @@ AUDITS = ("structure", "picture-basics", "music-basics", "speech-basics")
 """Audits of a step that measures the framework and not the models behind it."""
 
 MORE_TOPICS = 50
+ADDED = f"run, {MORE_TOPICS} topics more"
+IDLE = "run, nothing to do"
 
 
 class CommandFailed(Exception):
@@ -84,14 +86,14 @@ def use(made: Made, folder: Path, is_quick: bool) -> Iterator[tuple[str, Watched
     """Do with a finished corpus what people do; yield each command and what it took."""
     manifest, corpus = str(folder / "manifest.yaml"), str(folder / "corpus")
     yield "plan", command(folder, "plan", manifest)
-    yield "run, nothing to do", command(folder, "run", manifest)
+    yield IDLE, command(folder, "run", manifest)
     yield "verify", command(folder, "verify", corpus)
     if not is_quick:
         only = [word for name in AUDITS for word in ("--only", name)]
         yield "audit --sample 500", command(folder, "audit", corpus, *only, "--sample", "500")
         yield "export", command(folder, "export", corpus, str(folder / "out"), "--to", "parquet")
-    grow(folder, made.shape.num_topics, MORE_TOPICS)
-    yield f"run, {MORE_TOPICS} topics more", command(folder, "run", manifest)
+        grow(folder, made.shape.num_topics, MORE_TOPICS)
+        yield ADDED, command(folder, "run", manifest)
 
 
 def command(folder: Path, *words: str) -> Watched:
