@@ -89,11 +89,12 @@ def use(made: Made, folder: Path, is_quick: bool) -> Iterator[tuple[str, Watched
     yield IDLE, command(folder, "run", manifest)
     yield "verify", command(folder, "verify", corpus)
     if not is_quick:
-        only = [word for name in AUDITS for word in ("--only", name)]
-        yield "audit --sample 500", command(folder, "audit", corpus, *only, "--sample", "500")
-        yield "export", command(folder, "export", corpus, str(folder / "out"), "--to", "parquet")
+        # Before the audit, since a run packs every shard anew that an audit has found something out about.
         grow(folder, made.shape.num_topics, MORE_TOPICS)
         yield ADDED, command(folder, "run", manifest)
+        yield "export", command(folder, "export", corpus, str(folder / "out"), "--to", "parquet")
+        only = [word for name in AUDITS for word in ("--only", name)]
+        yield "audit --sample 500", command(folder, "audit", corpus, *only, "--sample", "500")
 
 
 def command(folder: Path, *words: str) -> Watched:

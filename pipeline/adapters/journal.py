@@ -56,12 +56,17 @@ class FileJournal:
         """Return the bytes of an entry that :meth:`entries` yielded, or None where they are not whole."""
         place = entry["blob"]
         try:
-            with (self._folder / f"{place['segment']}.blob").open("rb") as file:
-                file.seek(place["offset"])
-                data = file.read(place["size"])
+            data = self._read_blob(place)
         except OSError:
             return None
         return data if sha256_hex(data) == place["sha256"] else None
+
+    def _read_blob(self, place: Row) -> bytes:
+        # Kept open, since a shard's blobs are read one after the other.
+        name = f"{place['segment']}{BLOBS}"
+        if name not in self._handles:
+            self._handles[name] = os.open(self._folder / name, os.O_RDONLY)
+        return os.pread(self._handles[name], place["size"], place["offset"])
 
     def append(self, entry: Row, blob: bytes | None = None) -> None:
         """Write one entry through to the operating system; its bytes first, so that a line never points at nothing."""

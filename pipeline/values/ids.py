@@ -11,6 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -100,6 +101,12 @@ def rank_by_hash(names: Sequence[str], *salt: Any) -> list[str]:
     The first one is a fair draw; adding a name changes the draw of one record in ``len(names) + 1``, removing one
     changes only the records that had drawn it.
     """
-    # The canonical JSON of [name, *salt], of which only the name differs.
-    tail = f",{canonical_json(salt)[1:]}" if salt else "]"
-    return sorted(names, key=lambda name: sha256_hex(f"[{canonical_json(name)}{tail}"))
+    # The canonical JSON of [name, *salt], of which only the name differs. Digests sort as their digits do.
+    tail = f",{canonical_json(salt)[1:]}".encode() if salt else b"]"
+    return sorted(names, key=lambda name: hashlib.sha256(_open_list(name) + tail).digest())
+
+
+@lru_cache(65536)
+def _open_list(name: str) -> bytes:
+    """Canonical JSON of a list up to the end of its first item; pools of names are ranked over and over."""
+    return f"[{canonical_json(name)}".encode()
