@@ -7,7 +7,7 @@
 
 The stages are the real ones, under Ray, from the command line. Only what they wait for is not: an endpoint on loopback
 answers at once, pictures have 64 pixels a side, sound lasts 0.3 s. What is left is the pipeline's own cost, and that of
-encoding, which is measured by itself and told apart. CPU is of this program's processes; Ray's own are listed beside
+checking words and encoding media, which are measured by themselves and told apart. CPU is of this program's processes; Ray's own are listed beside
 them. The last line is the figure; exits with 1 where a goal is missed.
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.llm.driving import running_server
 from bench.scale.goals import Goal, judge_growth, judge_overhead, judge_use
 from bench.scale.manifests import Shape
-from bench.scale.measuring import Made, make, measure_encoding, use
+from bench.scale.measuring import Made, make, measure_checks, measure_encoding, use
 
 ENDPOINT = "bench.scale.endpoint"
 FULL = 2000
@@ -48,12 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary, running_server(ENDPOINT) as server:
         folder = options.folder or Path(temporary)
         made = [make_and_tell(folder / f"{shape.num_dialogues}", shape, server.url) for shape in shapes]
-        encoding = measure_encoding(made[-1].num_assets) if len(made) > 1 else 0.0
+        checks = measure_checks(folder / f"{largest}" / "corpus", largest)
+        encoding = measure_encoding(made[-1].num_assets)
+        print(f"in these, checks of words CPU {checks:.1f} s, making and encoding media CPU {encoding:.1f} s")
         steps = {}
         for name, took in use(made[-1], folder / f"{largest}", options.quick):
             steps[name] = took
             print(f"{name:24} {took.wall:8.1f} s, CPU {took.cpu:8.1f} s, peak {took.peak:6,.0f} MB", flush=True)
-    goals = [*judge_growth(made), *judge_overhead(made, encoding)] if len(made) > 1 else []
+    goals = [*judge_growth(made), *judge_overhead(made, checks, encoding)] if len(made) > 1 else []
     goals += judge_use(made[-1], steps)
     return tell(goals, made[-1], slack=2.0 if options.quick else 1.0)
 

@@ -11,10 +11,16 @@ from pathlib import Path
 from bench.demo import stage_spans
 from bench.scale.manifests import Shape, grow, write_manifest
 from bench.scale.watching import Watched, watch
+from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.renderers import minimal
 from pipeline.contracts.render import Brief
-from pipeline.values.records import Modality
+from pipeline.contracts.storage import Row
+from pipeline.values.records import Modality, Turn, TurnLayout
 from pipeline.values.units import Bytes, Seconds
+from pipeline.work import dialogues
+from pipeline.work.answers import field_names, parse_turn, texts_of
+from pipeline.work.editing import check_turn
+from pipeline.work.twins import sketch_texts
 
 RENDERERS = {"images": minimal.IMAGE, "music": minimal.MUSIC, "speech": minimal.SPEECH}
 WARM_UP = 20
@@ -134,6 +140,30 @@ def measure_encoding(num_assets: dict[str, int]) -> Seconds:
         renderer.render(briefs[WARM_UP:])
         total += (time.process_time() - started) / SAMPLE * count
     return total
+
+
+def measure_checks(corpus: Path, num_dialogues: int) -> Seconds:
+    """Return the CPU that checking the words of so many dialogues takes by itself, by those of one shard.
+
+    Language, spoken form, repeated words, and the sketch by which twins are found.
+    """
+    rows = [row for row in CorpusFolder(corpus).shard(0).rows(dialogues.STAGE, ["status", "turns"]) if row["turns"]]
+    _check(rows[:WARM_UP])
+    started = time.process_time()
+    _check(rows)
+    return (time.process_time() - started) / len(rows) * num_dialogues
+
+
+def _check(rows: Sequence[Row]) -> None:
+    for row in rows:
+        turns: list[Turn] = []
+        for said in row["turns"]:
+            layout = TurnLayout(role=said["role"], kinds=tuple(part["kind"] for part in said["parts"]))
+            texts = (part["text"] for part in said["parts"])
+            turn = parse_turn(dict(zip(field_names(layout), texts, strict=True)), layout, slack=2)
+            check_turn(turn, turns)
+            turns.append(turn)
+        sketch_texts(texts_of(turns))
 
 
 def _brief(modality: Modality, number: int) -> Brief:

@@ -67,14 +67,14 @@ def test_a_line_is_straight_where_every_dialogue_costs_the_same() -> None:
     assert [goal.value for goal in judge_growth(bent)] == pytest.approx([2.0, 300.0, 0.0])
 
 
-def test_what_starting_and_encoding_take_is_no_overhead() -> None:
+def test_what_starting_checking_and_encoding_take_is_no_overhead() -> None:
     def size(count: int) -> Made:
         return made(
             count, Composer=Cost(5 + 0.004 * count), RenderWorker=Cost(3 + 0.009 * count), _pack=Cost(0.001 * count)
         )
 
-    call, asset = judge_overhead([size(100), size(400)], encoding=400 * 0.005)
-    assert call.value == pytest.approx(2.0)
+    call, asset = judge_overhead([size(100), size(400)], checks=400 * 0.002, encoding=400 * 0.005)
+    assert call.value == pytest.approx(1.0)  # 4 ms a dialogue, 2 of them checks, over two calls
     assert asset.value == pytest.approx(1.0)  # 10 ms a dialogue, 5 of them encoding, over five assets
 
 
