@@ -7,8 +7,8 @@
 
 The stages are the real ones, under Ray, from the command line. Only what they wait for is not: an endpoint on loopback
 answers at once, pictures have 64 pixels a side, sound lasts 0.3 s. What is left is the pipeline's own cost, and that of
-checking words and encoding media, which are measured by themselves and told apart. CPU is of this program's processes; Ray's own are listed beside
-them. The last line is the figure; exits with 1 where a goal is missed.
+checking words and encoding media, which are measured by themselves and told apart. CPU is of this program's processes;
+Ray's own are listed beside them. The last line is the figure; exits with 1 where a goal is missed.
 """
 
 from __future__ import annotations
