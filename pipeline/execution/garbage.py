@@ -99,8 +99,9 @@ class Collector:
         for store in self._stores():
             add("replaced stage files", _unnamed_stage_files(store))
             lost = self._find_lost(store)
-            for modality in MEDIA if lost is not None else ():
-                add("render journals whose media are in a stage file", _spent_journals(store, str(modality), lost))
+            for modality in MEDIA:
+                spent = () if lost is None else _spent_journals(store, str(modality), lost)
+                add("render journals whose media are in a stage file", spent)
         for packed in self._packed_shards() if self._has_readings else ():
             add("journals of audits whose readings are in a stage file", self._readings(packed).find_journals())
         if ledger is not None:

@@ -126,6 +126,7 @@ class ShardWork:
             load=lambda: self._load(modality),
             watch=self.watch,
             paying=self._paying(modality),
+            tried=frozenset(one.input_key for repair in self._repairs.read(shard).values() for one in repair.tries),
         )
         return render_assets(self.render_orders(store, modality, planned), store, job)
 

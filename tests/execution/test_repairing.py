@@ -64,9 +64,9 @@ class Project:
         topics = {"list": [f"the {number} small bells of the harbour" for number in range(12)]}
         size = {"dialogues_per_shard": 4, "replace_losses": False}
         screen = {"limits": {"image.contrast": LIMIT} | {name.replace("__", "."): at for name, at in limits.items()}}
-        return write_manifest(
-            self.folder, describe(self.endpoint.url, topics=topics, size=size, mix=MIX, screen=screen)
-        )
+        manifest = describe(self.endpoint.url, topics=topics, size=size, mix=MIX, screen=screen)
+        manifest["writer"]["price"] = {"input": 1.0, "output": 2.0}
+        return write_manifest(self.folder, manifest)
 
     def run(self) -> tuple[Ledger, Run]:
         ledger, run = make(self.write(), self.corpus, has_ray=False)
@@ -162,7 +162,8 @@ def test_a_repair_that_ends_in_the_middle_goes_on_and_renders_nothing_twice(proj
 def test_what_no_seed_mends_is_rendered_from_another_description(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project.run()
+    _, run = project.run()
+    spent = count_spent(run.folder)
     project.endpoint.take()
     report = project.repair(attempts=1, rewrite=True)
     requests, history = project.endpoint.take(), project.history()
@@ -191,7 +192,8 @@ def test_what_no_seed_mends_is_rendered_from_another_description(
     assert ledger.spend["descriptions"]["tester"]["calls"] == len(requests)
     assert ledger.repairs == {"assets": report.num_mended, "dialogues": report.num_mended}
     assert (ledger.passing.before, ledger.passing.now) == (12 - len(history), ledger.counts["kept"])
-    assert count_spent(folder) == pytest.approx(0.0)
+    described = ledger.spend["descriptions"]["tester"]["usd"]
+    assert count_spent(folder) == pytest.approx(spent + described)
     assert verify(project.corpus).is_sound
 
     again = project.repair(attempts=1, rewrite=True)
@@ -247,7 +249,11 @@ def test_where_the_llm_finds_no_other_words_the_best_attempt_stays(tmp_path: Pat
 
 
 def test_gc_lets_go_of_what_lost_and_nothing_is_made_again(project: Project) -> None:
+    project.run()
+    collect_garbage(project.corpus, dry_run=False)
     project.repair(attempts=1, image__contrast=9.0)
+    assert project.num_renders == [0, 12, 0], "first attempts are put back that no journal had any more"
+    assert any(repair.wanted == 0 for repair in project.history().values())
     collect_garbage(project.corpus, dry_run=False)
     assert not list(project.corpus.rglob("image-e*")), "the losers' bytes lay in the journal alone"
     assert verify(project.corpus).findings == []
@@ -288,6 +294,24 @@ def test_damaged_repairs_are_told_and_never_taken_for_none(project: Project) -> 
     path.write_text('{"key": {"part_id": "p", "wanted": -1}}', encoding="utf-8")
     with pytest.raises(CorpusError, match=r"repairs/00000\.json: key\.wanted: .* restore it"):
         project.repair()
+
+
+def test_the_command_stops_at_the_budget_and_goes_on_with_more(project: Project) -> None:
+    _, run = project.run()
+    spent = count_spent(run.folder)
+    assert spent > 0
+    command = [sys.executable, "-m", "pipeline.cli.app", "repair", str(project.write()), "--corpus"]
+    command += [str(project.corpus), "--attempts", "1", "--budget", f"{spent + 1e-6:.9f}"]
+    project.endpoint.take()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 3, done.stderr
+    assert "the budget of" in done.stdout
+    assert "Nothing is lost" in done.stdout
+    assert project.endpoint.take() == []
+    assert any(len(repair.tries) == 2 for repair in project.history().values()), "other seeds cost nothing"
+    report = project.repair(attempts=1, rewrite=True)
+    assert len(project.endpoint.take()) == report.num_rewritten > 0
+    assert count_spent(run.folder) > spent
 
 
 def test_the_command_refuses_what_it_cannot_repair(tmp_path: Path) -> None:
