@@ -74,17 +74,18 @@ class Repairing:
         self._screen = LimitScreen(project, None, Silence())
         self._book = RepairBook(self._look.folder.work, lock)
 
-    def execute(self, bring_up_to_date: Callable[[], object]) -> RepairReport:
+    def execute(self, bring_up_to_date: Callable[[bool], object]) -> RepairReport:
         """Repair until every asset passes or has spent its attempts.
 
         Args:
-            bring_up_to_date: Runs the manifest to its end, descriptions and measuring included.
+            bring_up_to_date: Runs the manifest to its end, measuring included; told whether descriptions are written,
+                too. They are not before it was seen whether they are still wanted.
         """
         total = 0
-        bring_up_to_date()
+        bring_up_to_date(False)
         while ordered := self.order_next():
             total += ordered
-            bring_up_to_date()
+            bring_up_to_date(self._plan.rewrite)
         whole = select_whole(self._project, self._limit)
         repairs = [
             repair for shard, rows in whole.items() for repair in self._look.current_repairs(shard, rows).values()

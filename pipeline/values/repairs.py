@@ -144,7 +144,9 @@ class Repair(Record):
         known = self.model_copy(update={"tries": tries})
         best = min(tries, key=lambda one: one.badness)
         if latest.passes:
-            return known.model_copy(update={"wanted": latest.wanted})
+            # Limits may have been let out since a description was found wanting.
+            rewrite = self.rewrite if self.rewrite is not None and self.rewrite.is_settled else None
+            return known.model_copy(update={"wanted": latest.wanted, "rewrite": rewrite})
         if known.awaits_text(can_rewrite):
             return known
         text = known._new_text

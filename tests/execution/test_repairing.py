@@ -242,6 +242,16 @@ def test_where_the_llm_finds_no_other_words_the_best_attempt_stays(tmp_path: Pat
         assert endpoint.take() == [], "nobody is asked a second time"
 
 
+def test_nobody_is_asked_for_what_passes_since_a_limit_was_let_out(project: Project) -> None:
+    with suppress(Stopped):
+        project.repair(attempts=1, rewrite=True, max_rounds=2, image__contrast=9.0)
+    assert all(repair.awaits_text(True) for repair in project.history().values())
+    project.endpoint.take()
+    assert project.repair(attempts=1, rewrite=True, image__contrast=0.0).num_ordered == 0
+    assert project.endpoint.take() == []
+    assert not any(repair.awaits_text(True) for repair in project.history().values())
+
+
 def test_gc_lets_go_of_what_lost_and_nothing_is_made_again(project: Project) -> None:
     project.run()
     collect_garbage(project.corpus, dry_run=False)

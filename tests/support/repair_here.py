@@ -35,10 +35,10 @@ def repair_here(
     project = load_project(manifest, corpus)
     lock = CorpusLock.acquire(corpus / "work")
 
-    def bring_up_to_date() -> None:
+    def bring_up_to_date(describes: bool) -> None:
         if len(num_renders) == max_rounds:
             raise Stopped
-        run = Run(project, lock, describes=plan.rewrite)
+        run = Run(project, lock, describes=describes)
         here: Any = Here(project, lock.epoch)
         run._cluster = here
         asyncio.run(run.execute())
