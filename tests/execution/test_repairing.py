@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,8 +55,9 @@ class Stubborn(Endpoint):
 
 
 class Project:
-    def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+    def __init__(self, endpoint: Endpoint, folder: Path, made: Path | None = None) -> None:
         self.endpoint = endpoint
+        self.made = made
         self.folder = folder
         self.corpus = folder / "corpus"
         self.num_renders: list[int] = []
@@ -67,6 +69,17 @@ class Project:
         manifest = describe(self.endpoint.url, topics=topics, size=size, mix=MIX, screen=screen)
         manifest["writer"]["price"] = {"input": 1.0, "output": 2.0}
         return write_manifest(self.folder, manifest)
+
+    def begin(self) -> Ledger:
+        """Take over the corpus that was run once for all tests; return its ledger."""
+        assert self.made is not None
+        shutil.copytree(self.made, self.corpus)
+        return self.read_ledger()
+
+    def read_ledger(self) -> Ledger:
+        ledger = CorpusFolder(self.corpus).read_ledger()
+        assert ledger is not None
+        return ledger
 
     def run(self) -> tuple[Ledger, Run]:
         ledger, run = make(self.write(), self.corpus, has_ray=False)
@@ -89,15 +102,27 @@ class Project:
         return {repair.part_id: repair for book in books for repair in book.values()}
 
 
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with running_endpoint() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def made(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Project(endpoint, tmp_path_factory.mktemp("made"))
+    project.run()
+    return project.corpus
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    endpoint = Endpoint()
-    with running_endpoint(endpoint=endpoint):
-        yield Project(endpoint, tmp_path)
+def project(endpoint: Endpoint, made: Path, tmp_path: Path) -> Project:
+    endpoint.take()
+    return Project(endpoint, tmp_path, made)
 
 
 def test_what_falls_short_is_rendered_again_and_a_second_repair_does_nothing(project: Project) -> None:
-    before, _ = project.run()
+    before = project.begin()
     passing = project.rows("images")
     project.endpoint.take()
     report = project.repair(attempts=8)
@@ -108,8 +133,7 @@ def test_what_falls_short_is_rendered_again_and_a_second_repair_does_nothing(pro
     assert report.num_mended > 0
     history, images = project.history(), project.rows("images")
     assert len(history) == num_short
-    ledger = CorpusFolder(project.corpus).read_ledger()
-    assert ledger is not None
+    ledger = project.read_ledger()
     assert ledger.counts["kept"] == before.counts["kept"] + report.num_mended
     assert {name: images[name]["sha256"] for name in passing} == {n: row["sha256"] for n, row in passing.items()}
     mended = {name: row for name, row in images.items() if name not in passing}
@@ -127,6 +151,7 @@ def test_what_falls_short_is_rendered_again_and_a_second_repair_does_nothing(pro
 
 
 def test_of_attempts_that_all_fall_short_the_nearest_is_kept_and_rendered_no_further(project: Project) -> None:
+    project.begin()
     limit = 9.0
     project.repair(attempts=2, image__contrast=limit)
     history, rejected = project.history(), project.rows("rejected")
@@ -138,16 +163,16 @@ def test_of_attempts_that_all_fall_short_the_nearest_is_kept_and_rendered_no_fur
         values = [one.misses[0].value for one in repair.tries]
         assert len(values) == 3
         assert scores[f"{part}-a{repair.wanted}"] == max(value for value in values if value is not None)
-    assert project.num_renders == [12, 12, 12, 0], "what lost lies in the journal, and is not rendered a second time"
+    assert project.num_renders == [0, 12, 12, 0], "what lost lies in the journal, and is not rendered a second time"
     assert project.repair(attempts=2, image__contrast=limit).num_ordered == 0
     assert verify(project.corpus).is_sound
 
 
 def test_a_repair_that_ends_in_the_middle_goes_on_and_renders_nothing_twice(project: Project, tmp_path: Path) -> None:
-    straight = Project(project.endpoint, tmp_path / "straight")
-    straight.run()
+    straight = Project(project.endpoint, tmp_path / "straight", project.made)
+    straight.begin()
     straight.repair(attempts=3)
-    project.run()
+    project.begin()
     renders = []
     for rounds in (1, 1, 1, 99):
         with suppress(Stopped):
@@ -162,8 +187,9 @@ def test_a_repair_that_ends_in_the_middle_goes_on_and_renders_nothing_twice(proj
 def test_what_no_seed_mends_is_rendered_from_another_description(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = project.run()
-    spent = count_spent(run.folder)
+    project.begin()
+    folder = CorpusFolder(project.corpus)
+    spent = count_spent(folder)
     project.endpoint.take()
     report = project.repair(attempts=1, rewrite=True)
     requests, history = project.endpoint.take(), project.history()
@@ -186,9 +212,7 @@ def test_what_no_seed_mends_is_rendered_from_another_description(
         if part not in mended:
             assert repair.wanted == min(repair.tries, key=lambda one: one.badness).wanted
 
-    folder = CorpusFolder(project.corpus)
-    ledger = folder.read_ledger()
-    assert ledger is not None
+    ledger = project.read_ledger()
     assert ledger.spend["descriptions"]["tester"]["calls"] == len(requests)
     assert ledger.repairs == {"assets": report.num_mended, "dialogues": report.num_mended}
     assert (ledger.passing.before, ledger.passing.now) == (12 - len(history), ledger.counts["kept"])
@@ -208,7 +232,7 @@ def test_what_no_seed_mends_is_rendered_from_another_description(
 
 
 def test_a_killed_repair_pays_for_no_answer_twice(project: Project) -> None:
-    project.run()
+    project.begin()
     # Without an LLM the best is kept; with one the repair goes on from there.
     project.repair(attempts=1, rewrite=False)
     short = [part for part, repair in project.history().items() if not any(one.passes for one in repair.tries)]
@@ -243,6 +267,7 @@ def test_where_the_llm_finds_no_other_words_the_best_attempt_stays(tmp_path: Pat
 
 
 def test_nobody_is_asked_for_what_passes_since_a_limit_was_let_out(project: Project) -> None:
+    project.begin()
     with suppress(Stopped):
         project.repair(attempts=1, rewrite=True, max_rounds=2, image__contrast=9.0)
     assert all(repair.awaits_text(True) for repair in project.history().values())
@@ -253,7 +278,7 @@ def test_nobody_is_asked_for_what_passes_since_a_limit_was_let_out(project: Proj
 
 
 def test_gc_lets_go_of_what_lost_and_nothing_is_made_again(project: Project) -> None:
-    project.run()
+    project.begin()
     collect_garbage(project.corpus, dry_run=False)
     project.repair(attempts=1, image__contrast=9.0)
     assert project.num_renders == [0, 12, 0], "first attempts are put back that no journal had any more"
@@ -266,6 +291,7 @@ def test_gc_lets_go_of_what_lost_and_nothing_is_made_again(project: Project) -> 
 
 
 def test_gc_in_the_middle_of_a_repair_keeps_what_may_turn_out_best(project: Project) -> None:
+    project.begin()
     with suppress(Stopped):
         project.repair(attempts=2, image__contrast=9.0, max_rounds=2)
     collect_garbage(project.corpus, dry_run=False)
@@ -274,13 +300,14 @@ def test_gc_in_the_middle_of_a_repair_keeps_what_may_turn_out_best(project: Proj
 
 
 def test_what_falls_short_by_its_words_is_not_rendered_again(project: Project) -> None:
+    project.begin()
     project.repair(dialogue__num_words=1000, image__contrast=9.0)
     assert project.history() == {}
-    assert project.num_renders == [12]
+    assert project.num_renders == [0]
 
 
 def test_what_people_reject_is_not_repaired(project: Project) -> None:
-    project.run()
+    project.begin()
     names = set(project.rows("rejected"))
     out = min(names)
     VerdictBook(project.corpus).file("anna").append(
@@ -292,7 +319,7 @@ def test_what_people_reject_is_not_repaired(project: Project) -> None:
 
 
 def test_damaged_repairs_are_told_and_never_taken_for_none(project: Project) -> None:
-    project.run()
+    project.begin()
     path = project.corpus / "work" / "repairs" / "00000.json"
     path.parent.mkdir()
     path.write_text('{"key": {"part_id": "p", "wanted": -1}}', encoding="utf-8")
@@ -301,8 +328,9 @@ def test_damaged_repairs_are_told_and_never_taken_for_none(project: Project) -> 
 
 
 def test_the_command_stops_at_the_budget_and_goes_on_with_more(project: Project) -> None:
-    _, run = project.run()
-    spent = count_spent(run.folder)
+    project.begin()
+    folder = CorpusFolder(project.corpus)
+    spent = count_spent(folder)
     assert spent > 0
     command = [sys.executable, "-m", "pipeline.cli.app", "repair", str(project.write()), "--corpus"]
     command += [str(project.corpus), "--attempts", "1", "--budget", f"{spent + 1e-6:.9f}"]
@@ -315,7 +343,7 @@ def test_the_command_stops_at_the_budget_and_goes_on_with_more(project: Project)
     assert any(len(repair.tries) == 2 for repair in project.history().values()), "other seeds cost nothing"
     report = project.repair(attempts=1, rewrite=True)
     assert len(project.endpoint.take()) == report.num_rewritten > 0
-    assert count_spent(run.folder) > spent
+    assert count_spent(folder) > spent
 
 
 def test_the_command_refuses_what_it_cannot_repair(tmp_path: Path) -> None:
