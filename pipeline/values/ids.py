@@ -48,6 +48,11 @@ def content_key(*parts: Any) -> str:
     return sha256_hex(canonical_json(parts))[:ID_DIGITS]
 
 
+def content_key_of_list(texts: Sequence[str]) -> str:
+    """Return ``content_key`` of one list, given the canonical JSON of each of its items."""
+    return sha256_hex(f"[[{','.join(texts)}]]")[:ID_DIGITS]
+
+
 def normalise_text(text: str) -> str:
     """Fold case, width, and white space, so that two spellings of one topic are one topic."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
@@ -95,4 +100,6 @@ def rank_by_hash(names: Sequence[str], *salt: Any) -> list[str]:
     The first one is a fair draw; adding a name changes the draw of one record in ``len(names) + 1``, removing one
     changes only the records that had drawn it.
     """
-    return sorted(names, key=lambda name: sha256_hex(canonical_json([name, *salt])))
+    # The canonical JSON of [name, *salt], of which only the name differs.
+    tail = f",{canonical_json(salt)[1:]}" if salt else "]"
+    return sorted(names, key=lambda name: sha256_hex(f"[{canonical_json(name)}{tail}"))
