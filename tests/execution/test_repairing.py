@@ -49,7 +49,7 @@ class Stubborn(Endpoint):
     def write(self, body: dict[str, Any]) -> Any:
         if body["response_format"]["json_schema"]["name"] != "description":
             return super().write(body)
-        found = re.search("Description of the image: (.*)", body["messages"][1]["content"])
+        found = re.search("Description of the image of turn 2: (.*)", body["messages"][1]["content"])
         assert found is not None
         return {"image": found.group(1)}
 
