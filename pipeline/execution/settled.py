@@ -95,11 +95,13 @@ class Settled:
 
     def mark_twins(self, shards: Shards, twins: Mapping[str, Twin]) -> None:
         """Take down what was decided about twins, now that all shards are rendered."""
-        self._found = self._found.model_copy(update={"screen": self._screen_key(shards), "twins": dict(twins)})
+        self._found = self._found.model_copy(
+            update={"screen": self._screen_key(shards), "twins": dict(sorted(twins.items()))}
+        )
 
     def save(self) -> None:
         """Write the file if it says anything new. Where that fails, the next run works it out again."""
-        found = self._found.model_copy(update={"stages": self._stages})
+        found = self._found.model_copy(update={"stages": dict(sorted(self._stages.items()))})
         if found != self._kept:
             check = self._lock.check if self._lock else (lambda: None)
             with suppress(CorpusError):
