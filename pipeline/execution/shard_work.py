@@ -25,6 +25,7 @@ from pipeline.contracts.watch import Watch
 from pipeline.execution.collecting import spare_collector
 from pipeline.execution.project import Project
 from pipeline.execution.remote_work import RemoteWork
+from pipeline.execution.text_sources import read_taken, read_turns
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejections
@@ -40,6 +41,7 @@ from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.repairing import take_repairs
 from pipeline.work.scenarios import order_scenarios, write_scenarios
+from pipeline.work.taking import TakenTexts, fill_sources, fill_texts, order_sources, order_texts
 from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
 
@@ -96,12 +98,24 @@ class ShardWork:
         orders = order_topics(self.project.manifest, self.project.book)
         return await write_topics(orders, self.folder.topics(), self.writing)
 
+    @cached_property
+    def taken(self) -> TakenTexts:
+        """The texts that were taken, as they were committed when they were first asked for."""
+        return read_taken(self.folder)
+
     async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
-        """Write a shard's scenarios and dialogues."""
+        """Write a shard's scenarios and dialogues, or take them."""
         store = self.folder.shard(shard)
+        if self.project.manifest.texts is not None:
+            await fill_sources(self.scenario_orders(planned), store, self.taken, self.watch)
+            if until != scenarios.STAGE:
+                turns = read_turns(self.folder, [row.topic.id for row in planned])
+                orders = order_texts(planned, self.taken, self.project.manifest)
+                await fill_texts(orders, store, turns, self.project.manifest, self.watch)
+            return
         await write_scenarios(self.scenario_orders(planned), store, self.writing)
         if until != scenarios.STAGE:
-            await write_dialogues(self.dialogue_orders(store, planned), store, self.writing)
+            await write_dialogues(self._order_dialogues(store, planned), store, self.writing)
 
     def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> Receipt:
         """Render a shard's assets of one modality."""
@@ -149,11 +163,21 @@ class ShardWork:
         return order_topics(self.project.manifest, self.project.book)
 
     def scenario_orders(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
-        """What the scenarios stage is asked for."""
+        """What the scenarios stage is asked for: with texts, the places that they were found in."""
+        if self.project.manifest.texts is not None:
+            return order_sources(planned, self.taken)
         return order_scenarios(planned, self.project.manifest, self.project.book)
 
-    def dialogue_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
-        """What the dialogues stage is asked for: every planned dialogue whose scenario is there."""
+    def dialogue_orders(
+        self, store: ShardFolder, planned: Sequence[PlannedDialogue]
+    ) -> Sequence[Order[Scenario] | Order[PlannedDialogue]]:
+        """What the dialogues stage is asked for."""
+        if self.project.manifest.texts is not None:
+            return order_texts(planned, self.taken, self.project.manifest)
+        return self._order_dialogues(store, planned)
+
+    def _order_dialogues(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
+        """Order every planned dialogue whose scenario is there."""
         rows = store.rows(scenarios.STAGE, ["record_id", "status", "scenario"])
         written = {row["record_id"]: row["scenario"] for row in rows if row["status"] == "ok"}
         ready = [Scenario(row, written[row.id]) for row in planned if row.id in written]

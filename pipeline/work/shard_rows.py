@@ -108,7 +108,8 @@ class ShardRows:
                 for index, part in enumerate(turn["parts"])
             ]
             turns.append({"role": turn["role"], "parts": parts})
-        prompts = [_input(scenario, "prompt"), _input(dialogue, "prompt")]
+        # What was taken and not written has neither prompt nor model.
+        prompts = [key for row in (scenario, dialogue) if (key := json.loads(row["inputs"]).get("prompt"))]
         return {
             "id": planned.id,
             "topic": planned.topic.text,
@@ -122,7 +123,7 @@ class ShardRows:
             "scenario": scenario["scenario"],
             "turns": turns,
             "provenance": {
-                "models": sorted({scenario["model"], dialogue["model"]}),
+                "models": sorted({scenario["model"], dialogue["model"]} - {""}),
                 "prompts": prompts,
                 "demonstrations": list(planned.demonstrations),
                 "requirements": list(planned.requirements),
@@ -215,7 +216,3 @@ def _read_asset_index(
             loss = Loss(kind, "not_made", f"{name}: the stage made no row for it")
             failed.setdefault(name.partition("-")[0], loss)
     return failed, assets
-
-
-def _input(row: Row, name: str) -> str:
-    return str(json.loads(row["inputs"])[name])
