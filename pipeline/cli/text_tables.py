@@ -8,7 +8,7 @@ from rich.table import Table
 
 from pipeline.cli.plain import plain
 from pipeline.values.texts import RULES
-from pipeline.work.taking import KEPT, ROWS, SYSTEM_DROPPED, Counts, add_up, sum_rejected
+from pipeline.work.taking import KEPT, ROWS, SYSTEM_DROPPED, Counts, add_up, count_rejected, sum_rejected
 
 
 def draw_sources(counts: Counts) -> Table:
@@ -24,8 +24,7 @@ def draw_sources(counts: Counts) -> Table:
 
 def _numbers(found: Mapping[str, int]) -> list[str]:
     rows, kept = found.get(ROWS, 0), found.get(KEPT, 0)
-    rejected = sum(sum_rejected({"": found}).values())
-    return [f"{number:,}" for number in (rows, kept, rejected, found.get(SYSTEM_DROPPED, 0))]
+    return [f"{number:,}" for number in (rows, kept, count_rejected(found), found.get(SYSTEM_DROPPED, 0))]
 
 
 def draw_rules(counts: Counts) -> Table:

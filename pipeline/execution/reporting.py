@@ -33,7 +33,7 @@ from pipeline.work.report_figures import (
     ModalityFigures,
 )
 from pipeline.work.report_page import write_report
-from pipeline.work.taking import KEPT, ROWS, add_up, sum_rejected
+from pipeline.work.taking import KEPT, ROWS, add_up, count_rejected
 
 NO_META_TOPIC = "(none)"
 ENDED = ("kept", "rejected", "failed")
@@ -186,7 +186,7 @@ def _checks(ledger: Ledger, census: Census) -> Iterable[Check]:
     ended = sum(census.states[state] for state in ENDED)
     yield Check(what="planned, in packed shards", stated=ledger.counts.get("planned", 0), counted=ended)
     for source, found in ledger.texts.items():
-        told = found.get(KEPT, 0) + sum(sum_rejected({source: found}).values())
+        told = found.get(KEPT, 0) + count_rejected(found)
         yield Check(what=f"rows of {source}, kept or rejected", stated=found.get(ROWS, 0), counted=told)
     for table in MEDIA_TABLES:
         if table in ledger.tables or census.rows[table]:

@@ -95,6 +95,11 @@ def add_up(counts: Counts) -> Counter[str]:
     return total
 
 
+def count_rejected(of_source: Mapping[str, int]) -> int:
+    """Return how many rows of a source were rejected, by whatever rule."""
+    return sum(sum_rejected({"": of_source}).values())
+
+
 def sum_rejected(counts: Counts) -> dict[str, int]:
     """Return how many rows each rule has rejected, over all sources, the most frequent first."""
     start = f"{REJECTED}/"
