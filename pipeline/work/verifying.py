@@ -18,6 +18,7 @@ from pipeline.values.records import MEDIA, Modality, Record
 from pipeline.values.slots import in_order
 from pipeline.values.words import say_count
 from pipeline.work.tables import TABLE_OF
+from pipeline.work.taking import KEPT, ROWS, count_rejected
 
 Severity = Literal["error", "note"]
 
@@ -246,6 +247,11 @@ class RootCheck:
             yield from _compare(key, getattr(root, key), found, where)
         kept = {name: int(cell.get("kept", 0)) for name, cell in root.matrix.items()}
         yield from _compare("matrix kept", kept, self._kept, where)
+        for source, found in root.texts.items():
+            rejected = count_rejected(found)
+            if found.get(ROWS, 0) != found.get(KEPT, 0) + rejected:
+                told = f"{found.get(KEPT, 0)} kept and {rejected} rejected of {found.get(ROWS, 0)} rows"
+                yield error("count_wrong", where, f"texts {source}: {told}")
         planned = sum(int(cell.get("planned", 0)) for cell in root.matrix.values())
         if planned != root.counts.get("planned", 0):
             plans = say_count(planned, "dialogue")
