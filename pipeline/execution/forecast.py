@@ -27,6 +27,7 @@ from pipeline.work.asking import FREE, cost
 from pipeline.work.dialogues import Scenario, build_whole, opening
 from pipeline.work.orders import Inventory, take_inventory
 from pipeline.work.planning import count_wanted, extend_plan, select_active
+from pipeline.work.rewriting import build_request
 from pipeline.work.taking import Counts, plan_texts
 from pipeline.work.topics import collect_topics
 
@@ -198,6 +199,8 @@ def _forecast_text(
         have[dialogues.STAGE].add(found)
     if project.manifest.texts is not None:
         result.stages |= {stage: StageForecast(found) for stage, found in have.items()}
+        if project.manifest.texts.rewrite:
+            _forecast_rewrites(result.stages[dialogues.STAGE], project, look, active)
         return
     sample = active[:SAMPLE]
     prompts = [_tokens(scenarios.build_request(row, project.manifest, project.book)) for row in sample]
@@ -212,6 +215,20 @@ def _forecast_text(
         prompt = _mean([shape[1] for shape in shapes]) / calls
         answer = _mean([shape[2] for shape in shapes]) / calls
         _add_calls(stage, project, round(to_do * calls), prompt, answer)
+
+
+def _forecast_rewrites(
+    stage: StageForecast, project: Project, look: ShardWork, active: Sequence[PlannedDialogue]
+) -> None:
+    """Price one call a dialogue, in which it goes in and comes out about as long."""
+    rules = _mean(
+        [
+            _tokens(build_request(row, [""] * len(row.slot.turns), project.manifest, project.book))
+            for row in active[:SAMPLE]
+        ]
+    )
+    length = _mean([look.taken.texts[row.topic.id].num_characters for row in active]) / CHARACTERS_PER_TOKEN
+    _add_calls(stage, project, stage.inventory.stale + stage.inventory.missing, rules + length, length)
 
 
 def _dialogue_calls(row: PlannedDialogue, project: Project) -> tuple[int, float, float]:

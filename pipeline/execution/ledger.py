@@ -179,7 +179,8 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def _describe_prompts(project: Project) -> dict[str, str]:
-    if project.manifest.texts is not None:
+    texts = project.manifest.texts
+    if texts is not None and not texts.rewrite:
         return {}  # nobody was asked for anything
     book = project.book
     names = sorted(path.stem for path in (book.folder / "templates").glob("*.j2"))

@@ -40,6 +40,7 @@ from pipeline.work.packing import Screened, pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.repairing import take_repairs
+from pipeline.work.rewriting import order_rewrites, rewrite_texts
 from pipeline.work.scenarios import order_scenarios, write_scenarios
 from pipeline.work.taking import TakenTexts, fill_sources, fill_texts, order_sources, order_texts
 from pipeline.work.topic_screening import TopicScreen
@@ -110,8 +111,11 @@ class ShardWork:
             await fill_sources(self.scenario_orders(planned), store, self.taken, self.watch)
             if until != scenarios.STAGE:
                 turns = read_turns(self.folder, [row.topic.id for row in planned])
-                orders = order_texts(planned, self.taken, self.project.manifest)
-                await fill_texts(orders, store, turns, self.project.manifest, self.watch)
+                orders = self._order_texts(planned)
+                if self.project.manifest.texts.rewrite:
+                    await rewrite_texts(orders, store, turns, self.writing)
+                else:
+                    await fill_texts(orders, store, turns, self.project.manifest, self.watch)
             return
         await write_scenarios(self.scenario_orders(planned), store, self.writing)
         if until != scenarios.STAGE:
@@ -173,8 +177,15 @@ class ShardWork:
     ) -> Sequence[Order[Scenario] | Order[PlannedDialogue]]:
         """What the dialogues stage is asked for."""
         if self.project.manifest.texts is not None:
-            return order_texts(planned, self.taken, self.project.manifest)
+            return self._order_texts(planned)
         return self._order_dialogues(store, planned)
+
+    def _order_texts(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
+        """Order every planned dialogue whose text is still among those that are taken."""
+        manifest = self.project.manifest
+        if manifest.texts is not None and manifest.texts.rewrite:
+            return order_rewrites(planned, self.taken, manifest, self.project.book)
+        return order_texts(planned, self.taken, manifest)
 
     def _order_dialogues(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
         """Order every planned dialogue whose scenario is there."""

@@ -96,7 +96,8 @@ def key_of(project: Project, texts: Texts, sources: Sequence[Source]) -> str:
     """Hash over all that decides which rows are taken."""
     fitness = fitness_of(project.manifest, texts)
     rules = texts.rules.model_dump(mode="json")
-    return content_key(VERSION, rules, list(fitness.rounds), fitness.language, [one.key for one in sources])
+    ignored = sorted(fitness.ignored)
+    return content_key(VERSION, rules, ignored, list(fitness.rounds), fitness.language, [one.key for one in sources])
 
 
 def look_at_texts(project: Project, folder: CorpusFolder) -> TakenTexts:

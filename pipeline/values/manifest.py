@@ -439,8 +439,10 @@ class Manifest(Section):
                     "writer: is missing; only dialogues that are taken from texts need nobody to write them"
                 )
             return
-        if self.topics.has_source or self.writer.engine != "none":
-            raise ValueError("texts: dialogues are either taken or written; leave out topics and writer, or texts")
+        if self.topics.has_source:
+            raise ValueError("texts: dialogues are either taken or written; leave out topics, or texts")
+        if self.texts.rewrite == (self.writer.engine == "none"):
+            raise ValueError("texts.rewrite: true asks for a writer, and nothing else of a corpus of texts does")
         if self.size.dialogues_per_topic != 1:
             raise ValueError("size.dialogues_per_topic: a text that is taken is one dialogue; leave it out")
         words = ((Modality.TEXT,), (Modality.SPEECH,))

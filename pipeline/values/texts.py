@@ -83,11 +83,17 @@ class TextRules(Section):
 
 
 class Texts(Section):
-    """Where dialogues are taken from; of rows that say the same, the first one stays."""
+    """Where dialogues are taken from; of rows that say the same, the first one stays.
+
+    Attributes:
+        rewrite: Have the writer reword each dialogue as people talk, one call a dialogue. Rows are then also taken that
+            break no rule but :data:`MENDED`, and what comes back has to keep to all of them.
+    """
 
     files: tuple[TextFile, ...] = ()
     hub: tuple[HubSet, ...] = ()
     rules: TextRules = TextRules()
+    rewrite: bool = False
 
     @model_validator(mode="after")
     def _has_sources(self) -> Texts:
@@ -164,6 +170,10 @@ class NotTaken(Exception):
     def __init__(self, rule: Rule, detail: str = "") -> None:
         super().__init__(detail or RULES[rule])
         self.rule = rule
+
+
+MENDED = frozenset({Rule.LIST, Rule.MARKUP, Rule.SIGN, Rule.TOO_LONG, Rule.UNSPEAKABLE})
+"""What rewording mends. Code, tables, links and formulas say something that would be lost."""
 
 
 @dataclass(frozen=True)

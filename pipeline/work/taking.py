@@ -16,7 +16,7 @@ from pipeline.values.ids import content_key, dialogue_id, normalise_text, sha256
 from pipeline.values.manifest import Cell, Manifest
 from pipeline.values.records import Modality, Part, PlannedDialogue, Role, Slot, Topic, Turn, TurnLayout
 from pipeline.values.spoken import spoken_form
-from pipeline.values.texts import NotTaken, RawText, Rule, Texts
+from pipeline.values.texts import MENDED, NotTaken, RawText, Rule, Texts
 from pipeline.work import dialogues, scenarios, tables
 from pipeline.work.asking import Spend
 from pipeline.work.context import spend_columns
@@ -53,12 +53,14 @@ class Text:
         topic: The text's id, its first words, and its source in place of a meta-topic.
         place: Its line or number in the source.
         sha256: Of its words, spelling and all.
+        num_characters: Of all its turns.
     """
 
     topic: Topic
     num_turns: int
     place: int
     sha256: str
+    num_characters: int
 
 
 @dataclass
@@ -84,7 +86,8 @@ class TakenTexts:
         counts[f"shape/{row['shape']}"] += 1
         counts[SYSTEM_DROPPED] += row["has_system"]
         topic = Topic(id=row["record_id"], text=row["title"], meta_topic=row["source"])
-        self.texts[topic.id] = Text(topic, len(row["turns"]), row["place"], row["text_sha256"])
+        size = sum(map(len, row["turns"]))
+        self.texts[topic.id] = Text(topic, len(row["turns"]), row["place"], row["text_sha256"], size)
 
 
 def add_up(counts: Counts) -> Counter[str]:
@@ -107,9 +110,10 @@ def sum_rejected(counts: Counts) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def fitness_of(manifest: Manifest, texts: Texts) -> Fitness:
-    """Return what a manifest asks of a dialogue."""
-    return Fitness(texts.rules, manifest.mix[0].rounds, manifest.language)
+def fitness_of(manifest: Manifest, texts: Texts, *, is_final: bool = False) -> Fitness:
+    """Return what a manifest asks of a dialogue: as it is taken, or as it is spoken after all."""
+    ignored = MENDED if texts.rewrite and not is_final else frozenset[Rule]()
+    return Fitness(texts.rules, manifest.mix[0].rounds, manifest.language, ignored)
 
 
 def take_rows(sources: Iterable[tuple[str, Iterable[RawText]]], fitness: Fitness) -> Iterator[Row]:
@@ -238,9 +242,7 @@ async def fill_texts(
 
     def make(order: Order[PlannedDialogue]) -> Row:
         row = order.payload
-        words = turns_of[row.topic.id]
-        turns = [_turn(layout, said, manifest.language) for layout, said in zip(row.slot.turns, words, strict=True)]
-        return dialogues.written_columns(turns)
+        return dialogues.written_columns(speak(row.slot, turns_of[row.topic.id], manifest.language))
 
     return await fill_rows(store, orders, _recipe(dialogues.STAGE, tables.DIALOGUES, make, watch))
 
@@ -254,6 +256,11 @@ def _recipe(
         return row
 
     return Recipe(stage, schema, make_row, asyncio.Semaphore(), lambda rows: {})
+
+
+def speak(slot: Slot, words: Sequence[str], language: str) -> list[Turn]:
+    """Return the turns of a dialogue by its words; what is spoken has its spoken form beside it."""
+    return [_turn(layout, said, language) for layout, said in zip(slot.turns, words, strict=True)]
 
 
 def _turn(layout: TurnLayout, words: str, language: str) -> Turn:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pipeline.values.languages import LANGUAGES, Language, count_words
 from pipeline.values.spoken import is_speakable, spoken_form
 from pipeline.values.texts import RULES, NotTaken, Rule, TextRules
 from pipeline.work.audits.language import is_foreign
-from pipeline.work.audits.speakable import find_unfit
+from pipeline.work.audits.speakable import find_all_unfit
 from pipeline.work.text_shapes import Said, Shaped
 
 _UNFIT = {
@@ -36,6 +36,9 @@ _ALTERNATION = ("user", "assistant")
 MIN_JUDGED_WORDS = 8
 """Words from which a turn's language is judged by itself, and not with its dialogue's alone: short ones mislead."""
 
+MAX_MENDED_WORDS = 400
+"""Longest turn that is handed to a model to be reworded; what is left of a longer one has little to do with it."""
+
 
 @dataclass(frozen=True)
 class Fitness:
@@ -44,11 +47,13 @@ class Fitness:
     Attributes:
         rounds: Fewest and most user turns.
         language: BCP 47 tag of what is spoken.
+        ignored: Rules that are not asked, since what they forbid is mended later.
     """
 
     rules: TextRules
     rounds: tuple[int, int]
     language: str
+    ignored: frozenset[Rule] = frozenset()
 
 
 def judge(shaped: Shaped, fitness: Fitness) -> tuple[str, ...]:
@@ -62,16 +67,12 @@ def judge(shaped: Shaped, fitness: Fitness) -> tuple[str, ...]:
         raise NotTaken(Rule.SYSTEM)
     _check_turns(shaped.turns, fitness.rounds)
     for _, words in shaped.turns:
-        _check_signs(words)
+        _check_signs(words, fitness.ignored)
     turns = tuple(" ".join(words.split()) for _, words in shaped.turns)
-    low, high = rules.words
     for words in turns:
-        count = count_words(words)
-        if count < low:
-            raise NotTaken(Rule.TOO_SHORT, f"a turn has {count:g} words, at least {low} are asked for")
-        if count > high:
-            raise NotTaken(Rule.TOO_LONG, f"a turn has {count:g} words, at most {high} are allowed")
-        _check_voice(words, rules.min_speakable, fitness.language)
+        _check_length(words, fitness)
+        if Rule.UNSPEAKABLE not in fitness.ignored:
+            _check_voice(words, rules.min_speakable, fitness.language)
     _check_language(turns, LANGUAGES[fitness.language])
     return turns
 
@@ -86,7 +87,18 @@ def _check_turns(turns: Sequence[Said], rounds: tuple[int, int]) -> None:
         raise NotTaken(Rule.EMPTY)
 
 
-def _check_signs(words: str) -> None:
+def _check_length(words: str, fitness: Fitness) -> None:
+    low, high = fitness.rules.words
+    count = count_words(words)
+    if count < low:
+        raise NotTaken(Rule.TOO_SHORT, f"a turn has {count:g} words, at least {low} are asked for")
+    if Rule.TOO_LONG in fitness.ignored:
+        high = MAX_MENDED_WORDS
+    if count > high:
+        raise NotTaken(Rule.TOO_LONG, f"a turn has {count:g} words, at most {high} are allowed")
+
+
+def _check_signs(words: str, ignored: Collection[Rule]) -> None:
     """Look at words as they stand there: lines tell lists and tables."""
     if "\ufffd" in words:
         raise NotTaken(Rule.UNDECODABLE)
@@ -96,9 +108,9 @@ def _check_signs(words: str) -> None:
         raise NotTaken(Rule.CODE)
     if _LATEX.search(words):
         raise NotTaken(Rule.FORMULA)
-    if len(_LIST.findall(words)) > 1:
+    if Rule.LIST not in ignored and len(_LIST.findall(words)) > 1:
         raise NotTaken(Rule.LIST)
-    found = _UNFIT[what] if (what := find_unfit(words)) else None
+    found = next((rule for what in find_all_unfit(words) if (rule := _UNFIT[what]) not in ignored), None)
     if found in (None, Rule.SIGN) and _SUM.search(words):
         found = Rule.FORMULA
     if found is None and _ADDRESS.search(words):

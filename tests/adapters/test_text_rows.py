@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters import text_rows
-from pipeline.adapters.text_rows import kind_of, read_text_file
+from pipeline.adapters.text_rows import kind_of, read_hub_set, read_text_file
 from pipeline.values.errors import ManifestError
-from pipeline.values.texts import RawText, Rule, TextFile
+from pipeline.values.texts import HubSet, RawText, Rule, TextFile
 
 
 def read(path: Path, encoding: str = "auto") -> list[RawText]:
@@ -82,3 +82,21 @@ def test_endings_say_what_files_are() -> None:
     names = ("a.jsonl", "A.NDJSON.gz", "a.json", "a.parquet", "a.parquet.gz", "a.csv", "jsonl")
     kinds = [kind_of(Path(name)) for name in names]
     assert kinds == [".jsonl", ".ndjson", ".json", ".parquet", None, None, None]
+
+
+def test_hub_sets_are_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "owner" / "name"
+    folder.mkdir(parents=True)
+    write(folder, "train.jsonl", b'{"instruction": "a", "output": "b"}\n{"instruction": "c", "output": "d"}\n')
+    monkeypatch.chdir(tmp_path)  # where the library finds a folder of that name, it asks nobody else
+    rows = list(read_hub_set(HubSet(id="owner/name", revision="v1")))
+    assert [(row.place, row.value["output"]) for row in rows] == [(1, "b"), (2, "d")]
+
+
+def test_hub_sets_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise FileNotFoundError("no such set")
+
+    monkeypatch.setattr("datasets.load_dataset", refuse)
+    with pytest.raises(ManifestError, match="owner/none:train at v1 cannot be read: no such set"):
+        list(read_hub_set(HubSet(id="owner/none", revision="v1")))

@@ -16,6 +16,8 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.shipped import shipped
 from pipeline.cli.plan import print_plan
 from pipeline.cli.status import print_status
+from pipeline.contracts.chat import ChatRequest
+from pipeline.execution import shard_work
 from pipeline.execution.forecast import forecast
 from pipeline.execution.project import load_project
 from pipeline.execution.text_sources import gather, judge_rows, open_sources
@@ -23,6 +25,7 @@ from pipeline.values.errors import ManifestError
 from pipeline.work.taking import KEPT, ROWS, add_up, sum_rejected
 from tests.support.instruction_data import alpaca, messages, sharegpt, talk, write_dirty
 from tests.support.projects import make, verify, write_manifest
+from tests.support.stages import ScriptedChat
 
 NUM_ROWS = 600
 
@@ -181,6 +184,8 @@ def test_plan_and_status_say_what_becomes_of_rows(
         ({"texts": {"files": ["voices.yaml"]}}, "voices.yaml ends in none of .jsonl, .ndjson, .json, .parquet"),
         ({"texts": {"files": ["first.jsonl", "first.jsonl"]}}, "names 'first.jsonl' twice"),
         ({"texts": {"hub": [{"id": "a/b"}]}}, "texts.hub.0.revision: is missing"),
+        ({"writer": {"engine": "openai", "model": "m"}}, "texts.rewrite: true asks for a writer, and nothing else"),
+        ({"texts": {"files": ["first.jsonl"], "rewrite": True}}, "texts.rewrite: true asks for a writer"),
         ({"topics": {"list": ["kites"]}}, "dialogues are either taken or written"),
         ({"size": {"dialogues_per_topic": 2}}, "size.dialogues_per_topic: a text that is taken is one dialogue"),
         ({"intended_use": "commercial"}, "texts.files: first.jsonl is under 'not stated'"),
@@ -225,3 +230,49 @@ def test_shipped_sample_comes_to_24_dialogues(tmp_path: Path) -> None:
     shapes = {name: number for name, number in add_up(expected.texts).items() if name.startswith("shape/")}
     assert shapes == {"shape/alpaca": 8, "shape/sharegpt": 8, "shape/messages": 8}
     load_project(shipped("manifests", "spoken-100k.yaml"), tmp_path)
+
+
+def test_dialogues_are_reworded_for_speech_where_the_manifest_asks(
+    said: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = "You need these:\n- a paper bag\n- a dark shelf\n- a free hour every week"
+    write_rows(said.parent / "first.jsonl", alpaca([different(0)[0], ("assistant", listed)]), messages(different(1)))
+    good = {"turn_1_user": "How would you keep them?", "turn_2_assistant": "In a paper bag, on a dark shelf."}
+    bad = good | {"turn_2_assistant": "**In a paper bag**, on a dark shelf."}
+    fine = {"turn_1_user": "And what about bread?", "turn_2_assistant": ANSWERS[3]}
+
+    def say(request: ChatRequest) -> str:
+        is_first = "paper bag" in request.messages[1].content
+        return json.dumps((bad if request.attempt == 0 else good) if is_first else fine)
+
+    chat = ScriptedChat(say)
+    monkeypatch.setattr(shard_work, "open_chat", lambda writer, setting: chat)
+    writer = {"engine": "openai", "model": "tester", "api_key_env": "NO_KEY", "max_tries": 2}
+    texts = {"files": ["first.jsonl"], "rewrite": True}
+    path = write_manifest(said.parent, describe([], texts=texts, writer=writer))
+    assert forecast(load_project(path, tmp_path / "corpus")).count_calls() == 2
+    ledger, _ = make(path, tmp_path / "corpus", has_ray=False)
+    assert ledger is not None
+    assert (ledger.counts["kept"], ledger.texts["first.jsonl"][KEPT], len(chat.requests)) == (2, 2, 3)
+    retried = next(request for request in chat.requests if request.attempt == 1)
+    assert "markup: it holds markup" in retried.messages[-1].content
+    rows = rows_of(tmp_path / "corpus", "dialogues").values()
+    spoken = {tuple(part["spoken"] for turn in row["turns"] for part in turn["parts"]) for row in rows}
+    assert spoken == {tuple(good.values()), tuple(fine.values())}
+    assert {row["provenance"]["models"][0] for row in rows} == {"tester"}
+    assert not verify(tmp_path / "corpus").findings
+
+
+def test_text_that_no_answer_rewords_by_the_rules_fails(
+    said: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(said.parent / "first.jsonl", alpaca(different(0)))
+    monkeypatch.setattr(shard_work, "open_chat", lambda writer, setting: ScriptedChat(lambda request: '{"a": 1}'))
+    writer = {"engine": "openai", "model": "tester", "api_key_env": "NO_KEY", "max_tries": 2}
+    texts = {"files": ["first.jsonl"], "rewrite": True}
+    ledger, _ = make(
+        write_manifest(said.parent, describe([], texts=texts, writer=writer)), tmp_path / "c", has_ray=False
+    )
+    assert ledger is not None
+    assert ledger.counts == {"planned": 1, "kept": 0, "rejected": 0, "failed": 1}
+    assert ledger.reasons == {"dialogues/invalid_answer": 1}
