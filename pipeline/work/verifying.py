@@ -247,11 +247,10 @@ class RootCheck:
             yield from _compare(key, getattr(root, key), found, where)
         kept = {name: int(cell.get("kept", 0)) for name, cell in root.matrix.items()}
         yield from _compare("matrix kept", kept, self._kept, where)
-        for source, found in root.texts.items():
-            rejected = count_rejected(found)
-            if found.get(ROWS, 0) != found.get(KEPT, 0) + rejected:
-                told = f"{found.get(KEPT, 0)} kept and {rejected} rejected of {found.get(ROWS, 0)} rows"
-                yield error("count_wrong", where, f"texts {source}: {told}")
+        for source, told in root.texts.items():
+            rows, ended = told.get(ROWS, 0), told.get(KEPT, 0) + count_rejected(told)
+            if rows != ended:
+                yield error("count_wrong", where, f"texts {source}: {rows} rows, {ended} of them kept or rejected")
         planned = sum(int(cell.get("planned", 0)) for cell in root.matrix.values())
         if planned != root.counts.get("planned", 0):
             plans = say_count(planned, "dialogue")
