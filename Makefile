@@ -36,7 +36,7 @@ demo: $(STAMPS)/embedded ## make the demo corpus with small real models on this 
 	$(BIN)/anyinstruct run manifests/demo.yaml
 
 test: $(STAMPS)/test ## run the tests (PYTEST_ARGS="-k ledger" picks some)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: lint types layers test ## check everything: format, lint, types, layers, tests; CI calls this
 

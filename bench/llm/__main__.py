@@ -1,6 +1,6 @@
 """How fast and how careful is the writing engine?
 
-    python -m bench.llm            every case five times, the median counts (about ten minutes)
+    python -m bench.llm            every case five times, the median counts (about twenty minutes)
     python -m bench.llm --quick    short runs, once each, within 50 s: a check with slack, no measurement
     python -m bench.llm --peers    other tools too, on the same endpoint, each in an environment of its own
 
@@ -25,7 +25,7 @@ from bench.llm.cases import Finding, Scale, all_cases
 from bench.llm.driving import Driver, running_server
 from bench.llm.peers import measure_peers
 
-QUICK = Scale(repeats=1, share=0.25, slack=2.0, start=0.15)
+QUICK = Scale(repeats=1, share=0.25, slack=2.0, start=0.15, composers=(1,))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

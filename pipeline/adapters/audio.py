@@ -67,7 +67,9 @@ def encode_audio(
     integers = _as_integers(frames)
     buffer = io.BytesIO()
     try:
-        soundfile.write(buffer, integers, sample_rate, **_settings(extension, quality))
+        # libsndfile 1.2 hands LAME two channels of integers wrongly: noise comes out. Floating point goes through.
+        written = _as_floats(integers) if extension == "mp3" else integers
+        soundfile.write(buffer, written, sample_rate, **_settings(extension, quality))
     except (soundfile.SoundFileError, TypeError) as exc:
         raise ValueError(
             f"cannot encode {frames.shape[0]} frames of {frames.shape[1]} channels at {sample_rate} Hz as {extension}: "
@@ -139,12 +141,10 @@ def encode_and_measure(
     Raises:
         ValueError: as :func:`encode_audio`.
     """
-    import numpy as np
-
     data = encode_audio(samples, sample_rate, extension, quality)
     if extension in EXACT:
         # What such a file holds is known without reading it again.
-        return data, measure_audio(np.divide(_as_integers(samples), FULL_SCALE, dtype=np.float32), sample_rate)
+        return data, measure_audio(_as_floats(_as_integers(samples)), sample_rate)
     heard, heard_rate = decode_audio(data)
     return data, measure_audio(heard, heard_rate)
 
@@ -215,3 +215,9 @@ def _as_integers(samples: Samples) -> npt.NDArray[np.int16]:
     import numpy as np
 
     return np.round(np.clip(as_frames(samples), -1.0, 1.0) * 32767.0).astype(np.int16)
+
+
+def _as_floats(integers: npt.NDArray[np.int16]) -> Samples:
+    import numpy as np
+
+    return np.divide(integers, FULL_SCALE, dtype=np.float32)

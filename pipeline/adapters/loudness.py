@@ -1,12 +1,11 @@
 """Loudness after ITU-R BS.1770-4, measured and set: for renderers, audits and gates.
 
-numpy is imported inside the functions: this module is imported to validate manifests.
+numpy and scipy are imported inside the functions: this module is imported to validate manifests.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.adapters.audio import as_frames
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipeline.adapters.audio import Samples
-
-    Spectrum = npt.NDArray[np.complex128]
 
 SILENCE_LUFS: LUFS = -70.0
 """The absolute gate of BS.1770-4: anything quieter counts as silence, and silence is reported as this."""
@@ -118,48 +115,37 @@ def _gate(powers: npt.NDArray[np.float64]) -> LUFS:
 
 
 def _weight_by_hearing(frames: Samples, sample_rate: Hertz) -> npt.NDArray[np.float64]:
-    """Apply the K-weighting of BS.1770-4 through the frequency domain.
-
-    The zeros appended (half a second) outlast the filter's ring, so this equals the recursive filter to rounding.
-    """
+    """Apply the K-weighting of BS.1770-4."""
     import numpy as np
+    from scipy.signal import sosfilt
 
-    num_frames = frames.shape[0]
-    size = 1 << (num_frames + sample_rate // 2 - 1).bit_length()
-    spectrum = np.fft.rfft(frames.astype(np.float64), n=size, axis=0)
-    weights = _hearing_response(size, sample_rate)
-    return np.fft.irfft(spectrum * weights[:, None], n=size, axis=0)[:num_frames]
+    weighted: npt.NDArray[np.float64] = sosfilt(_hearing_sections(sample_rate), frames.astype(np.float64), axis=0)
+    return weighted
 
 
-@lru_cache(maxsize=8)  # 8 bytes a point: it costs as much as both transforms, and sizes are few powers of two
-def _hearing_response(size: int, sample_rate: Hertz) -> Spectrum:
-    """Frequency response of K-weighting: a high shelf (the head), then a high-pass (revised low-frequency B curve).
+def _hearing_sections(sample_rate: Hertz) -> tuple[tuple[float, ...], ...]:
+    """K-weighting in two sections: a high shelf (the head), then a high-pass (revised low-frequency B curve).
 
     The standard prints coefficients for 48 kHz only. The analogue parameters behind them, from which those of any
     other rate follow by the bilinear transform, are those of B. De Man, "Evaluation of implementations of the EBU
     R128 loudness measurement" (2018), as in libebur128.
+
+    Returns:
+        Rows of b0, b1, b2, a0, a1, a2 with a0 = 1.
     """
-    import numpy as np
-
-    z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-
-    def biquad(b: tuple[float, float, float], a: tuple[float, float, float]) -> Spectrum:
-        response: Spectrum = (b[0] + b[1] * z + b[2] * z**2) / (a[0] + a[1] * z + a[2] * z**2)
-        return response
-
     k, q = math.tan(math.pi * 1681.974450955533 / sample_rate), 0.7071752369554196
     high = 10.0 ** (3.999843853973347 / 20.0)
     middle = high**0.4996667741545416
-    shelf = biquad(
-        (high + middle * k / q + k * k, 2.0 * (k * k - high), high - middle * k / q + k * k),
-        (1.0 + k / q + k * k, 2.0 * (k * k - 1.0), 1.0 - k / q + k * k),
+    a0 = 1.0 + k / q + k * k
+    shelf = (
+        *((high + middle * k / q + k * k) / a0, 2.0 * (k * k - high) / a0, (high - middle * k / q + k * k) / a0),
+        *(1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - k / q + k * k) / a0),
     )
     k, q = math.tan(math.pi * 38.13547087602444 / sample_rate), 0.5003270373238773
-    high_pass = biquad((1.0, -2.0, 1.0), (1.0 + k / q + k * k, 2.0 * (k * k - 1.0), 1.0 - k / q + k * k))
+    a0 = 1.0 + k / q + k * k
     # The standard's second filter keeps b = (1, -2, 1) without the usual division by a0.
-    response = shelf * high_pass * (1.0 + k / q + k * k)
-    response.flags.writeable = False
-    return response
+    high_pass = (1.0, -2.0, 1.0, 1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - k / q + k * k) / a0)
+    return shelf, high_pass
 
 
 def _power_of(loudness: LUFS) -> float:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.contracts.storage import Receipt
 from pipeline.values.units import USD, Seconds
 
-STAGES = ("topics", "texts", "scenarios", "dialogues", "image", "music", "speech")
+STAGES = ("topics", "texts", "scenarios", "dialogues", "descriptions", "image", "music", "speech")
 """In the order in which they are told."""
 
 TAIL_BYTES = 2**18

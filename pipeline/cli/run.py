@@ -40,14 +40,7 @@ def run_manifest(
     """Bring a corpus up to date; return the exit code."""
     console = Console(highlight=False)
     project = load_project(manifest, corpus)
-    for modality in project.manifest.media:
-        if problem := project.find_missing(modality):
-            raise ManifestError(f"{manifest}: render.{modality}: {problem}")
-    budget = project.manifest.budget if budget is None else budget
-    project.check_budget(budget)
-    # What is written already can be rendered where there is no key.
-    if project.missing_key and forecast(project, limit).count_calls(until):
-        raise ManifestError(project.locate(project.missing_key))
+    budget = check_ready(project, limit, until, budget)
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     started = time.monotonic()
     try:
@@ -69,6 +62,23 @@ def run_manifest(
         return INTERRUPTED
     _conclude(console, project, run, ledger, time.monotonic() - started, again)
     return 0
+
+
+def check_ready(project: Project, limit: int | None, until: Until | None, budget: USD | None) -> USD | None:
+    """Refuse a run that could not come to its end; return the budget that it keeps to.
+
+    Raises:
+        ManifestError: a package, a key or a price is missing.
+    """
+    for modality in project.manifest.media:
+        if problem := project.find_missing(modality):
+            raise ManifestError(f"{project.path}: render.{modality}: {problem}")
+    budget = project.manifest.budget if budget is None else budget
+    project.check_budget(budget)
+    # What is written already can be rendered where there is no key.
+    if project.missing_key and forecast(project, limit).count_calls(until):
+        raise ManifestError(project.locate(project.missing_key))
+    return budget
 
 
 async def execute(run: Run, console: Console) -> Ledger | None:

@@ -27,6 +27,7 @@ from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
 from pipeline.work import dialogues, scenarios, taking, topics
+from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
@@ -65,6 +66,7 @@ class Run:
 
     Attributes:
         budget: US dollars that all runs of the corpus may spend on calls together; None for no bound.
+        describes: Whether descriptions that repairs want written anew are written.
         on_progress: Called about twice a second with the tally, and at every change of state.
         was_idle: True once the run has ended without a call, a render or a pack.
         num_mended: Times that stage files were found damaged when they were packed, and were made again.
@@ -75,6 +77,7 @@ class Run:
     limit: int | None = None
     until: str | None = None
     budget: USD | None = None
+    describes: bool = False
     on_progress: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
     was_idle: bool = True
@@ -132,6 +135,11 @@ class Run:
             self._tell()
             raise
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether it was asked to end early, also where nothing was left to do by then."""
+        return self._is_draining
+
     async def drain(self) -> None:
         """End the run as soon as what is in flight has come back."""
         self._is_draining = True
@@ -149,6 +157,8 @@ class Run:
         while True:
             active = self._bring_plan(all_topics, extra)
             shards = _by_shard(active)
+            if self.describes:
+                await self._describe(shards)
             ledger = await self._fill_and_publish(shards)
             if ledger is None:
                 return None
@@ -262,6 +272,20 @@ class Run:
                 break
             await _all_of([render_again(shard) for shard in changed])
 
+    async def _describe(self, shards: Shards) -> None:
+        """Have descriptions written anew where repairs want them and they are not there yet."""
+        due = {}
+        for shard, planned in shards.items():
+            orders = self._look.description_orders(shard, planned)
+            receipt = self.folder.shard(shard).receipt(DESCRIPTIONS)
+            count = sum(not order.payload.rewrite.is_settled for order in orders)
+            if count and (receipt is None or receipt.order_key != order_key(orders)):
+                due[shard] = count
+            await asyncio.sleep(0)
+        if due:
+            self.tally.expect(DESCRIPTIONS, sum(due.values()), 0)
+            await _all_of([self._at_work().describe(shard, shards[shard]) for shard in due])
+
     async def _take_written(self, shards: Shards, screening: Screening) -> set[int]:
         """Screen what is written already; return the shards whose dialogues are to be written."""
         unwritten = set()
@@ -318,7 +342,7 @@ class Run:
 
         async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
             store = self.folder.shard(shard)
-            stages = [scenarios.STAGE, dialogues.STAGE, *map(str, self.project.manifest.media)]
+            stages = [scenarios.STAGE, dialogues.STAGE, DESCRIPTIONS, *map(str, self.project.manifest.media)]
             receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
             entry = have.get(shard)
             key = pack_key(planned, receipts, rejections, scores.key(shard))

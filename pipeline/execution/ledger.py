@@ -47,6 +47,7 @@ def build_ledger(
         matrix=_matrix(project, ledgers, shards),
         features=_features(project, ledgers, shards),
         edits=_sum(ledger.edits for ledger in ledgers),
+        repairs=_sum(ledger.repairs for ledger in ledgers),
         shortfalls=_sum(ledger.shortfalls for ledger in ledgers),
         audits=tuple(CorpusScores(folder.root, project.manifest.screen.limits).stated),
         topics=_count_topics(folder, shards),

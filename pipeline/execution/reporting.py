@@ -113,6 +113,7 @@ def _gather(corpus: PublishedCorpus, num_samples: int) -> Figures:
         origin=describe_origin(ledger, sha256_file(root / "ledger.json")) if ledger else None,
         worst=tuple(name for name, _ in worst),
         random=tuple(drawn),
+        repairs=ledger.passing if ledger and ledger.repairs else None,
     )
 
 

@@ -366,6 +366,22 @@ class Screen(Section):
         return None if self.near_duplicates == "off" else self.near_duplicates
 
 
+class RepairPlan(Section):
+    """How ``anyinstruct repair`` mends assets that fall short of the screen's limits. Concerns no other command.
+
+    Attributes:
+        attempts: Renders of an asset beside its first one, each with another seed; as many of a rewritten description.
+        rewrite: After those, have the writer's LLM write the description of a picture or a piece of music anew.
+    """
+
+    attempts: int = Field(2, ge=1, le=100)
+    rewrite: bool = True
+
+
+def _is_plain(plan: RepairPlan) -> bool:
+    return plan == RepairPlan()
+
+
 class Execution(Section):
     """How the work is spread. Changes no output.
 
@@ -405,6 +421,8 @@ class Manifest(Section):
     writer: Writer = Writer(engine="none")
     render: Rendering = Rendering()
     screen: Screen = Screen()
+    # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
+    repair: RepairPlan = Field(default=RepairPlan(), exclude_if=_is_plain)
     budget: USD | None = Field(None, ge=0)
     """Most that all runs of the corpus together may spend on calls, of the LLM and for media; changes no output."""
     execution: Execution = Execution()

@@ -55,7 +55,7 @@ def order_renders(
         brief = _brief(name, dialogue, role, content, manifest, casting)
         inputs = _inputs(brief, renderer_key)
         source = _source(row, turn, content) if edit_key is not None else None
-        if source is not None:
+        if source is not None and edit_key is not None:
             inputs["source"] = key_source(orders[source], edit_key)
         orders[name] = Order(name, inputs, PlacedBrief(brief, dialogue, turn, part, role, content["text"], source))
     return list(orders.values())

@@ -83,6 +83,22 @@ def test_mp3_of_an_uncommon_rate_is_made_at_the_next_that_it_takes() -> None:
     assert facts.rms == pytest.approx(0.5 / math.sqrt(2), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("extension", "sample_rate"), [("mp3", 24_000), ("mp3", 32_000), ("mp3", 44_100), ("opus", 48_000)]
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_lossy_formats_keep_each_channel_apart_and_clean(extension: str, sample_rate: int, channels: int) -> None:
+    tones = [sine(330 * (1 + channel), 0.5, sample_rate) for channel in range(channels)]
+    samples = np.concatenate(tones, axis=1)
+    heard, heard_rate = decode_audio(encode_audio(samples, sample_rate, extension))
+    assert heard_rate == sample_rate
+    middle = slice(sample_rate // 8, sample_rate * 3 // 8)
+    for channel in range(channels):
+        spectrum = np.abs(np.fft.rfft(heard[middle, channel] * np.hanning(sample_rate // 4))) ** 2
+        tone = spectrum[round(330 * (1 + channel) / 4) - 8 :][:17].sum()
+        assert tone / spectrum.sum() > 0.99
+
+
 @pytest.mark.parametrize("extension", ["mp3", "opus"])
 def test_a_higher_quality_is_larger_and_nearer(extension: str) -> None:
     noise = (0.1 * np.random.default_rng(3).standard_normal((24_000, 1))).astype(np.float32)
