@@ -119,11 +119,19 @@ class Settled:
             return None
         before = _sha256(store, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
         if stage in (scenarios.STAGE, dialogues.STAGE):
-            return content_key(self._keys.writing, self._keys.rows(shard, planned), before, _state(receipt))
+            rows = self._keys.rows(shard, planned)
+            return content_key(self._keys.writing, rows, self._say_texts(planned), before, _state(receipt))
         repairs = self._repairs.read(shard)
         repaired = [[name, repairs[name].model_dump(mode="json")] for name in sorted(repairs)]
         rendering = self._keys.rendering(Modality(stage))
         return content_key(rendering, _ids(planned), before, _state(receipt), repaired)
+
+    def _say_texts(self, planned: Sequence[PlannedDialogue]) -> list[list[Any]]:
+        """The words that dialogues are taken from, and where these were found."""
+        if self._look.project.manifest.texts is None:
+            return []
+        texts = [self._look.taken.texts.get(row.topic.id) for row in planned]
+        return [[text.sha256, text.topic.meta_topic, text.place] if text else [] for text in texts]
 
     def _screen_key(self, shards: Shards) -> str:
         stages = (dialogues.STAGE, *self._look.project.manifest.media)
@@ -160,7 +168,8 @@ class _Keys:
     @cached_property
     def _common(self) -> list[Any]:
         manifest = self._project.manifest
-        return [program_key(), manifest.seed, manifest.language, describe_prompts(self._project)]
+        texts = manifest.texts.model_dump(mode="json") if manifest.texts else None
+        return [program_key(), manifest.seed, manifest.language, describe_prompts(self._project), texts]
 
     def rendering(self, modality: Modality) -> str:
         """Hash over how a modality is rendered."""
