@@ -80,6 +80,7 @@ def test_answers_break_their_rule_and_no_earlier_one(rule: Rule) -> None:
         (messages([("user", ASKED), ("user", ASKED)]), Rule.ROLES),
         (messages([("user", "Hello"), ("assistant", "Write to ann.smith@example.org about it.")]), Rule.LINK),
         (messages([("user", "Hello"), ("assistant", "The area is \\frac{a}{b} of it.")]), Rule.FORMULA),
+        (messages([("user", "Hello"), ("assistant", "(laughs heartily for a while)")]), Rule.UNSPEAKABLE),
         (messages([("user", "Hello"), ("assistant", "```\nprint\n```")]), Rule.CODE),
         (messages([("user", "Wie geht es dir heute nach der langen Reise?"), ("assistant", TOLD)]), Rule.LANGUAGE),
     ],
