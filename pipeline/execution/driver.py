@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,9 +16,11 @@ from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
+from pipeline.execution.filling import Filling, Shards, all_of
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
 from pipeline.execution.screening import Screening
+from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
 from pipeline.execution.text_sources import bring_texts
@@ -47,7 +49,9 @@ REVIEW = "review"
 MAX_MENDS = 2
 """Times that a run makes damaged stage files again; damage that comes back is the disk's, or the memory's."""
 
-Shards = dict[int, list[PlannedDialogue]]
+PACKS_IN_FLIGHT = 64
+"""Shards that are handed out to be packed: a shard's rows of the plan are a few hundred kilobytes, and Ray's store,
+which holds them meanwhile, is small."""
 
 
 class Silence:
@@ -85,10 +89,12 @@ class Run:
     _cluster: Cluster | None = None
     _budget: Budget | None = None
     _is_draining: bool = False
+    _plan: list[PlannedDialogue] | None = None
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
         self._look = ShardWork(self.project, self.lock.epoch, Silence())
+        self._settled = Settled(self._look, self.lock)
         self._events = EventLog(self.folder.work)
         if self.budget is not None:
             self._budget = Budget(self.budget, count_spent(self.folder))
@@ -193,7 +199,7 @@ class Run:
             await self._at_work().write_topics()
         written, generated = self._look.read_topics()
         former = self._look.read_topic_screen()
-        planned = {row.topic.id for row in self.folder.read_plan()}
+        planned = {row.topic.id for row in self._read_plan()}
         screen = screen_topics(former, written, generated, planned)
         if screen != former:
             self.folder.write_topic_screen(screen.model_dump(mode="json"))
@@ -222,6 +228,12 @@ class Run:
             )
         return taken.topics
 
+    def _read_plan(self) -> list[PlannedDialogue]:
+        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
+        if self._plan is None:
+            self._plan = self.folder.read_plan()
+        return self._plan
+
     def _why(self) -> str:
         """Say what became of the first topics that were asked for."""
         lost = [row for row in self.folder.topics().rows(topics.STAGE) if row["code"]]
@@ -229,48 +241,24 @@ class Run:
 
     def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
         manifest = self.project.manifest
-        former = self.folder.read_plan()
+        former = self._read_plan()
+        is_current = self._settled.is_plan_current()
         if manifest.texts is not None:
             plan = plan_texts(former, self._look.taken, manifest, extra)
         else:
-            plan = extend_plan(former, all_topics, manifest, self.project.book, extra)
+            plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
         if plan != former:
             self.folder.write_plan(plan)
+            self._plan = plan
+        if plan != former or not is_current:
+            self._settled.mark_plan()
         return select_active(plan, all_topics, manifest)[: self.limit]
 
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""
         self._expect(shards)
-        window = asyncio.Semaphore(self.project.manifest.execution.shards_in_flight)
-        unwritten = await self._take_written(shards, screening)
-        selected: Shards = {}
-
-        async def fill(shard: int, planned: list[PlannedDialogue]) -> None:
-            async with window:
-                if shard in unwritten:
-                    await self._at_work().compose(shard, planned, self.until)
-                if self.until not in (scenarios.STAGE, dialogues.STAGE):
-                    screening.take(shard)
-                    await render(shard)
-
-        async def render(shard: int) -> None:
-            planned = selected[shard] = screening.select(shard)
-            media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
-            await _all_of([self._render(shard, modality, planned) for modality in media])
-
-        async def render_again(shard: int) -> None:
-            async with window:
-                await render(shard)
-
-        await _all_of([fill(shard, planned) for shard, planned in shards.items()])
-        # A later shard may have brought a lower id, or a render failed, so that others are to stay. Renders that fail
-        # only become more, and each round renders what the one before did not, so this ends.
-        while selected:
-            screening.look_at_renders()
-            changed = [shard for shard, planned in selected.items() if planned != screening.select(shard)]
-            if not changed:
-                break
-            await _all_of([render_again(shard) for shard in changed])
+        filling = Filling(self._look, self._settled, self.until, self._at_work, self._render)
+        await filling.fill(shards, screening)
 
     async def _describe(self, shards: Shards) -> None:
         """Have descriptions written anew where repairs want them and they are not there yet."""
@@ -284,19 +272,7 @@ class Run:
             await asyncio.sleep(0)
         if due:
             self.tally.expect(DESCRIPTIONS, sum(due.values()), 0)
-            await _all_of([self._at_work().describe(shard, shards[shard]) for shard in due])
-
-    async def _take_written(self, shards: Shards, screening: Screening) -> set[int]:
-        """Screen what is written already; return the shards whose dialogues are to be written."""
-        unwritten = set()
-        for shard, planned in shards.items():
-            if self._needs_composing(shard, planned):
-                unwritten.add(shard)
-            else:
-                screening.take(shard)
-            await asyncio.sleep(0)  # a large corpus takes a while, and the run must go on telling of itself
-        screening.look_at_renders()
-        return unwritten
+            await all_of([self._at_work().describe(shard, shards[shard]) for shard in due])
 
     async def _render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
         """Have assets rendered. Where an endpoint refuses for good, nothing else is begun or paid for, either."""
@@ -328,7 +304,7 @@ class Run:
             self.tally.expect(LIMITS, sum(due.values()), 0)
             lock = CorpusLock.acquire(look.folder)
             try:
-                await _all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
+                await all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
                 look.write_index(lock)
             finally:
                 lock.release()
@@ -339,6 +315,7 @@ class Run:
         former = self.folder.read_ledger()
         have = {entry.shard: entry for entry in former.shards} if former else {}
         scores = CorpusScores(self.folder.root, self.project.manifest.screen.limits)
+        window = asyncio.Semaphore(PACKS_IN_FLIGHT)
 
         async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
             store = self.folder.shard(shard)
@@ -349,30 +326,16 @@ class Run:
             if entry and entry.order_key == key and self.folder.is_published(entry):
                 return entry
             mine = {row.id: rejections[row.id] for row in planned if row.id in rejections}
-            return await self._at_work().pack(shard, planned, mine)
+            async with window:
+                return await self._at_work().pack(shard, planned, mine)
 
-        entries = await _all_of([pack(shard, planned) for shard, planned in shards.items()])
+        entries = await all_of([pack(shard, planned) for shard, planned in shards.items()])
         ledger = build_ledger(self.project, self.folder, entries, shards)
         card, ledger = write_corpus_card(self.folder, ledger)
         if ledger != former or not (self.folder.root / "README.md").exists():
             self.was_idle = False
             self.folder.publish(ledger, card)
         return ledger
-
-    def _needs_composing(self, shard: int, planned: Sequence[PlannedDialogue]) -> bool:
-        store = self.folder.shard(shard)
-        receipt = store.receipt(scenarios.STAGE)
-        if receipt is None or receipt.order_key != order_key(self._look.scenario_orders(planned)):
-            return True
-        if self.until == scenarios.STAGE:
-            return False
-        receipt = store.receipt(dialogues.STAGE)
-        return receipt is None or receipt.order_key != order_key(self._look.dialogue_orders(store, planned))
-
-    def _needs_rendering(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> bool:
-        store = self.folder.shard(shard)
-        receipt = store.receipt(modality)
-        return receipt is None or receipt.order_key != order_key(self._look.render_orders(store, modality, planned))
 
     def _at_work(self) -> Cluster:
         """The cluster; started at the first piece of work, so that a finished corpus never waits for Ray."""
@@ -425,12 +388,3 @@ def _by_shard(active: Sequence[PlannedDialogue]) -> Shards:
     for row in active:
         shards[row.shard].append(row)
     return dict(sorted(shards.items()))
-
-
-async def _all_of(work: Sequence[Awaitable[ShardEntry]] | Sequence[Awaitable[None]]) -> list[ShardEntry]:
-    """Wait for all, also where some fail: what is in flight must come to its end before the run does."""
-    outcomes = await asyncio.gather(*work, return_exceptions=True)
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    if errors:
-        raise next((error for error in errors if not isinstance(error, Drained)), errors[0])
-    return [outcome for outcome in outcomes if isinstance(outcome, ShardEntry)]

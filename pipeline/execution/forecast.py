@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.contracts.chat import ChatRequest, Usage
@@ -15,6 +17,7 @@ from pipeline.execution.driver import Silence
 from pipeline.execution.project import Project
 from pipeline.execution.screen_forecast import forecast_screen
 from pipeline.execution.screening import Screening
+from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.text_sources import look_at_texts
 from pipeline.values.ids import topic_id
@@ -25,7 +28,7 @@ from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.answers import MAX_CHARACTERS
 from pipeline.work.asking import FREE, cost
 from pipeline.work.dialogues import Scenario, build_whole, opening
-from pipeline.work.orders import Inventory, take_inventory
+from pipeline.work.orders import Inventory, Order, take_inventory
 from pipeline.work.planning import count_wanted, extend_plan, select_active
 from pipeline.work.rewriting import build_request
 from pipeline.work.taking import Counts, plan_texts
@@ -117,7 +120,8 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     # A big corpus that does not exist yet is forecast from a sample of its plan.
     sample = _sample_topics(manifest) if not former else num_topics
     sampled = (found + _stand_ins(min(num_to_come, sample)))[:sample]
-    plan = extend_plan(former, sampled, manifest, project.book)
+    settled = Settled(look)
+    plan = extend_plan(former, sampled, manifest, project.book, is_current=settled.is_plan_current())
     active = select_active(plan, sampled, manifest)[:limit]
     wanted = min(count_wanted(manifest, num_topics), limit or math.inf)
     scale = wanted / len(active) if active and not former else 1.0
@@ -129,8 +133,9 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
         are_topics_there=are_there,
     )
     result.stages[topics.STAGE] = _forecast_topics(project, look, inventory)
-    _forecast_text(result, project, look, folder, active, scale)
-    _forecast_media(result, project, look, folder, active, scale)
+    stand = _Stand(project, look, folder, settled)
+    _forecast_text(result, stand, active, scale)
+    _forecast_media(result, stand, active, scale)
     return result
 
 
@@ -179,19 +184,33 @@ def _forecast_topics(project: Project, look: ShardWork, inventory: Inventory) ->
     return result
 
 
-def _forecast_text(
-    result: Forecast,
-    project: Project,
-    look: ShardWork,
-    folder: CorpusFolder,
-    active: Sequence[PlannedDialogue],
-    scale: float,
-) -> None:
+@dataclass(frozen=True)
+class _Stand:
+    """A corpus as it stands, and who looks at it."""
+
+    project: Project
+    look: ShardWork
+    folder: CorpusFolder
+    settled: Settled
+
+    def count(
+        self, shard: int, stage: str, planned: Sequence[PlannedDialogue], orders: Callable[[], Sequence[Order[Any]]]
+    ) -> Inventory:
+        """Count what is there of a stage and what is not; by record only where that is not known."""
+        store = self.folder.shard(shard)
+        receipt = store.receipt(stage)
+        if receipt is not None and self.settled.is_settled(shard, stage, planned):
+            return Inventory(current=receipt.num_ok + receipt.num_failed)
+        return take_inventory(orders(), store, stage)
+
+
+def _forecast_text(result: Forecast, stand: _Stand, active: Sequence[PlannedDialogue], scale: float) -> None:
+    project, look = stand.project, stand.look
     have = {scenarios.STAGE: Inventory(), dialogues.STAGE: Inventory()}
     for shard, planned in _shards(active).items():
-        store = folder.shard(shard)
-        have[scenarios.STAGE].add(take_inventory(look.scenario_orders(planned), store, scenarios.STAGE))
-        found = take_inventory(look.dialogue_orders(store, planned), store, dialogues.STAGE)
+        store = stand.folder.shard(shard)
+        have[scenarios.STAGE].add(stand.count(shard, scenarios.STAGE, planned, partial(look.scenario_orders, planned)))
+        found = stand.count(shard, dialogues.STAGE, planned, partial(look.dialogue_orders, store, planned))
         receipt = store.receipt(scenarios.STAGE)
         # A dialogue whose scenario is still to be written has no order yet, and will be missing.
         lost = receipt.num_failed if receipt else 0
@@ -245,19 +264,17 @@ def _dialogue_calls(row: PlannedDialogue, project: Project) -> tuple[int, float,
     return count, seen, num_fields * TOKENS_PER_FIELD
 
 
-def _forecast_media(
-    result: Forecast,
-    project: Project,
-    look: ShardWork,
-    folder: CorpusFolder,
-    active: Sequence[PlannedDialogue],
-    scale: float,
-) -> None:
+def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDialogue], scale: float) -> None:
+    project, look = stand.project, stand.look
     shards = _shards(active)
     screening = Screening(look, shards)
-    for shard in shards:
-        screening.take(shard)
-    screening.look_at_renders()
+    twins = stand.settled.recall_twins(shards)
+    if twins is not None:
+        screening.recall(twins)
+    else:
+        for shard in shards:
+            screening.take(shard)
+        screening.look_at_renders()
     shards = {shard: screening.select(shard) for shard in shards}
     kinds = Counter(
         kind for planned in shards.values() for row in planned for turn in row.slot.turns for kind in turn.kinds
@@ -267,8 +284,9 @@ def _forecast_media(
     for modality in project.manifest.media:
         have = Inventory()
         for shard, planned in shards.items():
-            store = folder.shard(shard)
-            have.add(take_inventory(look.render_orders(store, modality, planned), store, modality))
+            store = stand.folder.shard(shard)
+            orders = partial(look.render_orders, store, modality, planned)
+            have.add(stand.count(shard, modality, planned, orders))
         have.missing += max(0, kinds[modality] - have.current - have.stale - have.missing)
         stage = result.stages[modality] = StageForecast(_scaled(have, scale))
         plugin, options = project.plugin(modality), project.options(modality)

@@ -300,10 +300,11 @@ def _is_needed(packed: PackedShard, stage: str) -> Callable[[Row], bool]:
     ids = {row.id for row in packed.planned}
     if stage in (scenarios.STAGE, dialogues.STAGE):
         return lambda row: row["record_id"] in ids
-    if stage == describing.STAGE:
-        return lambda row: row["record_id"] in {name for record in ids for name, _ in packed.parts.get(record, ())}
     # A part of a dialogue that was written anew may be gone, or be of another kind.
     needed = {pair for name, pairs in packed.parts.items() if name in ids for pair in pairs}
+    if stage == describing.STAGE:
+        parts = {name for name, _ in needed}
+        return lambda row: row["record_id"] in parts
     return lambda row: (row["record_id"], stage) in needed
 
 

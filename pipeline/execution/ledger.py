@@ -58,7 +58,7 @@ def build_ledger(
         num_lost_calls=sum(lost),
         writer=_describe_writer(project),
         renderers={str(m): _describe_renderer(project, m, ledgers) for m in project.manifest.media},
-        prompts=_describe_prompts(project),
+        prompts=describe_prompts(project),
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         card_sha256="",
         shards=tuple(entries),
@@ -179,10 +179,11 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _describe_prompts(project: Project) -> dict[str, str]:
+def describe_prompts(project: Project) -> dict[str, str]:
+    """Return hashes of all that the prompts folder holds, by file; none where nobody is asked for words."""
     texts = project.manifest.texts
     if texts is not None and not texts.rewrite:
-        return {}  # nobody was asked for anything
+        return {}
     book = project.book
     names = sorted(path.stem for path in (book.folder / "templates").glob("*.j2"))
     keys = {f"templates/{name}.j2": book.key(name) for name in names}

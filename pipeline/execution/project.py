@@ -185,8 +185,18 @@ class Project:
             make_topic(" ".join(text.split()), "", f"{self.path}: topics.list") for text in self.manifest.topics.list
         ]
         for name in self.manifest.topics.files:
-            topics += read_topics(self.beside(name), self.book.meta_topics)
+            topics += self.topics_in(name)
         return topics
+
+    def topics_in(self, name: str) -> list[Topic]:
+        """Topics of a file that the manifest names, as it was when it was first asked for."""
+        if name not in self._topic_files:
+            self._topic_files[name] = read_topics(self.beside(name), self.book.meta_topics)
+        return self._topic_files[name]
+
+    @cached_property
+    def _topic_files(self) -> dict[str, list[Topic]]:
+        return {}
 
     def check(self) -> None:
         """Resolve everything that the manifest names, so that nothing is found wrong after money was spent.

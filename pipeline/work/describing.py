@@ -35,9 +35,6 @@ MAX_ALIKE = 0.8
 """Similarity to the former description, from shingles. Small models change an article (0.97) or drop a comma (1.0); the
 same things with a light added have 0.7, another view of the same scene has 0.2."""
 
-HERE = "(the description)"
-"""What the prompt shows in the place of the description."""
-
 SLACK = {"turns": 1, "whole": 2}
 """Of the description's length, as where dialogues are written in that style."""
 
@@ -81,6 +78,7 @@ def build_request(wanted: Description, manifest: Manifest, book: PromptBook) -> 
         "describe.user",
         kind=str(placed.brief.modality),
         dialogue=compact_json({"turns": [_say_turn(wanted, index) for index in range(len(wanted.turns))]}),
+        turn=placed.turn + 1,
         description=placed.text,
         misses=[miss.model_dump(mode="json") for miss in wanted.rewrite.misses],
     )
@@ -126,10 +124,11 @@ def _layout(placed: PlacedBrief) -> TurnLayout:
 
 
 def _say_turn(wanted: Description, index: int) -> Row:
-    """Return a turn as the prompt shows it, with a mark in the place of the description."""
+    """Return a turn as the prompt shows it: without the description, since small models answer a mark in its place."""
     here = (wanted.placed.turn, wanted.placed.part)
     parts = [
-        {part["kind"]: HERE if (index, place) == here else part["text"]}
+        {part["kind"]: part["text"]}
         for place, part in enumerate(wanted.turns[index]["parts"])
+        if (index, place) != here
     ]
     return {"role": wanted.turns[index]["role"], "parts": parts}

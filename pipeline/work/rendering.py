@@ -126,21 +126,22 @@ def _make(
     made = _journalled(shelf.journal, keys)
     if missing := [order for order in wanted if order.record_id in keys and order.record_id not in made]:
         _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
-        made = _journalled(shelf.journal, keys)
+        made |= _journalled(shelf.journal, {order.record_id: keys[order.record_id] for order in missing}, is_new=True)
     return {**made, **orphans}
 
 
-def _journalled(journal: Journal, keys: Mapping[str, str]) -> dict[str, Row]:
+def _journalled(journal: Journal, keys: Mapping[str, str], *, is_new: bool = False) -> dict[str, Row]:
     """Outcomes in the journal that hold for what is ordered now and whose bytes are whole.
 
     Args:
         keys: What each is journalled under, by record.
+        is_new: They were written just now, so that it is enough to check their bytes when these are packed.
     """
     found: dict[str, Row] = {}
     for entry in journal.entries():
         if entry.get("record", "") not in keys or entry["input_key"] != keys[entry["record"]]:
             continue
-        if entry["event"] == "failure" or journal.blob(entry) is not None:
+        if entry["event"] == "failure" or is_new or journal.blob(entry) is not None:
             found[entry["record"]] = entry
     return found
 

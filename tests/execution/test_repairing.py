@@ -26,6 +26,7 @@ from pipeline.contracts.storage import Row
 from pipeline.execution.budget import count_spent
 from pipeline.execution.driver import Run
 from pipeline.execution.repairing import RepairReport
+from pipeline.execution.reporting import gather_figures
 from pipeline.values.errors import CorpusError
 from pipeline.values.manifest import RepairPlan
 from pipeline.values.repairs import Repair
@@ -49,7 +50,7 @@ class Stubborn(Endpoint):
     def write(self, body: dict[str, Any]) -> Any:
         if body["response_format"]["json_schema"]["name"] != "description":
             return super().write(body)
-        found = re.search("Description of the image: (.*)", body["messages"][1]["content"])
+        found = re.search("Description of the image of turn 2: (.*)", body["messages"][1]["content"])
         assert found is not None
         return {"image": found.group(1)}
 
@@ -229,6 +230,11 @@ def test_what_no_seed_mends_is_rendered_from_another_description(
     told = " ".join(capsys.readouterr().out.split())
     assert "repair: attempt 0, misses image.contrast is 0.0" in told
     assert f"repair: attempt 2, kept, passes, rewritten description: {repair.tries[-1].text}" in told
+    (project.corpus / "work").rename(project.folder / "left at home")
+    show_corpus(project.corpus, part.partition("-")[0], trace=True, save=None)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "repair: attempt 1, set aside, misses image.contrast is 0.0" in told
+    assert gather_figures(project.corpus, 1).repairs == ledger.passing
 
 
 def test_a_killed_repair_pays_for_no_answer_twice(project: Project) -> None:

@@ -34,7 +34,7 @@ MIX = [
 ]
 
 
-@dataclass
+@dataclass(eq=False)
 class Pool:
     """The shipped prompts with another pool of demonstrations and requirements."""
 
