@@ -271,7 +271,7 @@ def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDia
     project, look = stand.project, stand.look
     shards = _shards(active)
     screening = Screening(look, shards)
-    twins = stand.settled.recall_twins(shards)
+    twins = stand.settled.recall_twins(shards) if stand.settled is not None else None
     if twins is not None:
         screening.recall(twins)
     else:
