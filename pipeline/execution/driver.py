@@ -208,12 +208,6 @@ class Run:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
         return found
 
-    def _read_plan(self) -> list[PlannedDialogue]:
-        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
-        if self._plan is None:
-            self._plan = self.folder.read_plan()
-        return self._plan
-
     async def _bring_texts(self) -> list[Topic]:
         """Judge the rows that dialogues are taken from, where they or the rules have changed."""
 
@@ -233,6 +227,12 @@ class Run:
                 f"{self.project.path}: texts: not one of {num_rows:,} rows is fit to be spoken ({reasons or 'no rows'})"
             )
         return taken.topics
+
+    def _read_plan(self) -> list[PlannedDialogue]:
+        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
+        if self._plan is None:
+            self._plan = self.folder.read_plan()
+        return self._plan
 
     def _why(self) -> str:
         """Say what became of the first topics that were asked for."""

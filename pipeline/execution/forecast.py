@@ -141,13 +141,15 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
 
 def _forecast_texts(project: Project, look: ShardWork, folder: CorpusFolder, limit: int | None) -> Forecast:
     """Judge all rows, or read what a run made of them, and plan what is taken."""
-    look.taken = taken = look_at_texts(project, folder)
+    taken, is_committed = look_at_texts(project, folder)
+    look.taken = taken
     former = folder.read_plan()
     active = select_active(plan_texts(former, taken, project.manifest), taken.topics, project.manifest)[:limit]
     known = {row.id for row in former}
     num_new = sum(row.id not in known for row in active)
     result = Forecast(len(taken.texts), len(active), num_new, are_topics_there=True, texts=taken.counts)
-    stand = _Stand(project, look, folder, Settled(look))
+    # What is settled was settled with the texts that are committed.
+    stand = _Stand(project, look, folder, Settled(look) if is_committed else None)
     _forecast_text(result, stand, active, 1.0)
     _forecast_media(result, stand, active, 1.0)
     return result
@@ -187,12 +189,12 @@ def _forecast_topics(project: Project, look: ShardWork, inventory: Inventory) ->
 
 @dataclass(frozen=True)
 class _Stand:
-    """A corpus as it stands, and who looks at it."""
+    """A corpus as it stands, and who looks at it; ``settled`` is None where everything is compared by record."""
 
     project: Project
     look: ShardWork
     folder: CorpusFolder
-    settled: Settled
+    settled: Settled | None
 
     def count(
         self, shard: int, stage: str, planned: Sequence[PlannedDialogue], orders: Callable[[], Sequence[Order[Any]]]
@@ -200,7 +202,7 @@ class _Stand:
         """Count what is there of a stage and what is not; by record only where that is not known."""
         store = self.folder.shard(shard)
         receipt = store.receipt(stage)
-        if receipt is not None and self.settled.is_settled(shard, stage, planned):
+        if receipt is not None and self.settled is not None and self.settled.is_settled(shard, stage, planned):
             return Inventory(current=receipt.num_ok + receipt.num_failed)
         return take_inventory(orders(), store, stage)
 
@@ -269,7 +271,7 @@ def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDia
     project, look = stand.project, stand.look
     shards = _shards(active)
     screening = Screening(look, shards)
-    twins = stand.settled.recall_twins(shards)
+    twins = stand.settled.recall_twins(shards) if stand.settled is not None else None
     if twins is not None:
         screening.recall(twins)
     else:

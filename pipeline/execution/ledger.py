@@ -180,10 +180,10 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def describe_prompts(project: Project) -> dict[str, str]:
-    """Return hashes of all that the prompts folder holds, by file."""
+    """Return hashes of all that the prompts folder holds, by file; none where nobody is asked for words."""
     texts = project.manifest.texts
     if texts is not None and not texts.rewrite:
-        return {}  # nobody was asked for anything
+        return {}
     book = project.book
     names = sorted(path.stem for path in (book.folder / "templates").glob("*.j2"))
     keys = {f"templates/{name}.j2": book.key(name) for name in names}

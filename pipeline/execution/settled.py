@@ -28,7 +28,7 @@ from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, sha256_hex
 from pipeline.values.records import Modality, PlannedDialogue, Record, Slot
-from pipeline.work import dialogues, scenarios
+from pipeline.work import dialogues, scenarios, taking
 from pipeline.work.twins import Twin
 
 FILE = "settled.json"
@@ -119,19 +119,12 @@ class Settled:
             return None
         before = _sha256(store, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
         if stage in (scenarios.STAGE, dialogues.STAGE):
-            rows = self._keys.rows(shard, planned)
-            return content_key(self._keys.writing, rows, self._say_texts(planned), before, _state(receipt))
+            texts = _sha256(self._look.folder.texts(), taking.STAGE)
+            return content_key(self._keys.writing, self._keys.rows(shard, planned), [before, texts], _state(receipt))
         repairs = self._repairs.read(shard)
         repaired = [[name, repairs[name].model_dump(mode="json")] for name in sorted(repairs)]
         rendering = self._keys.rendering(Modality(stage))
         return content_key(rendering, _ids(planned), before, _state(receipt), repaired)
-
-    def _say_texts(self, planned: Sequence[PlannedDialogue]) -> list[list[Any]]:
-        """The words that dialogues are taken from, and where these were found."""
-        if self._look.project.manifest.texts is None:
-            return []
-        texts = [self._look.taken.texts.get(row.topic.id) for row in planned]
-        return [[text.sha256, text.topic.meta_topic, text.place] if text else [] for text in texts]
 
     def _screen_key(self, shards: Shards) -> str:
         stages = (dialogues.STAGE, *self._look.project.manifest.media)
@@ -155,8 +148,12 @@ class _Keys:
     @cached_property
     def writing(self) -> str:
         """Hash over how scenarios and dialogues are written."""
-        writer = self._project.manifest.writer
-        return content_key(self._common, [[entry.weight, writer.fingerprint(entry.model)] for entry in writer.blend])
+        writer, texts = self._project.manifest.writer, self._project.manifest.texts
+        return content_key(
+            self._common,
+            [[entry.weight, writer.fingerprint(entry.model)] for entry in writer.blend],
+            texts.model_dump(mode="json") if texts else None,
+        )
 
     @cached_property
     def drawing(self) -> str:
@@ -168,8 +165,7 @@ class _Keys:
     @cached_property
     def _common(self) -> list[Any]:
         manifest = self._project.manifest
-        texts = manifest.texts.model_dump(mode="json") if manifest.texts else None
-        return [program_key(), manifest.seed, manifest.language, describe_prompts(self._project), texts]
+        return [program_key(), manifest.seed, manifest.language, describe_prompts(self._project)]
 
     def rendering(self, modality: Modality) -> str:
         """Hash over how a modality is rendered."""

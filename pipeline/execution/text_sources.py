@@ -100,8 +100,8 @@ def key_of(project: Project, texts: Texts, sources: Sequence[Source]) -> str:
     return content_key(VERSION, rules, ignored, list(fitness.rounds), fitness.language, [one.key for one in sources])
 
 
-def look_at_texts(project: Project, folder: CorpusFolder) -> TakenTexts:
-    """Return what a run takes, from its stage file where that holds, and else by judging all rows anew.
+def look_at_texts(project: Project, folder: CorpusFolder) -> tuple[TakenTexts, bool]:
+    """Return what a run takes, and whether its stage file says so; where that no longer holds, all rows are judged.
 
     Raises:
         ManifestError: a source cannot be read.
@@ -110,8 +110,8 @@ def look_at_texts(project: Project, folder: CorpusFolder) -> TakenTexts:
     sources = open_sources(project, texts)
     receipt = folder.texts().receipt(STAGE)
     if receipt is not None and receipt.order_key == key_of(project, texts, sources):
-        return read_taken(folder)
-    return gather(judge_rows(project, texts, sources))
+        return read_taken(folder), True
+    return gather(judge_rows(project, texts, sources)), False
 
 
 def bring_texts(project: Project, folder: CorpusFolder, check: Callable[[], None]) -> bool:

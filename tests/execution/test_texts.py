@@ -276,3 +276,22 @@ def test_text_that_no_answer_rewords_by_the_rules_fails(
     assert ledger is not None
     assert ledger.counts == {"planned": 1, "kept": 0, "rejected": 0, "failed": 1}
     assert ledger.reasons == {"dialogues/invalid_answer": 1}
+
+
+def test_changed_spelling_and_rules_are_noticed_in_a_finished_corpus(said: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    make(said, corpus, has_ray=False)
+    louder = [(role, words.replace("A neighbour", "A NEIGHBOUR")) for role, words in different(1)]
+    odd = alpaca([("user", "How do I list files?"), ("assistant", "Run `ls -l` and read what it says.")])
+    write_rows(said.parent / "first.jsonl", sharegpt(different(0)), odd, messages(louder))
+    ledger, run = make(said, corpus, has_ray=False)
+    assert ledger is not None
+    assert ledger.counts["kept"] == 4
+    assert run.tally.num_renders == 1
+    assert any("A NEIGHBOUR" in str(row["turns"]) for row in rows_of(corpus, "dialogues").values())
+    texts = {"files": ["first.jsonl", "second.jsonl"], "rules": {"words": [1, 16]}}
+    write_manifest(said.parent, describe([], texts=texts))
+    ledger, _ = make(said, corpus, has_ray=False)
+    assert ledger is not None
+    assert add_up(ledger.texts)["rejected/too_long"] > 0
+    assert ledger.counts["planned"] == add_up(ledger.texts)[KEPT] < 5
