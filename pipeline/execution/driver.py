@@ -33,7 +33,7 @@ from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
+from pipeline.work.planning import count_extra, count_parts, count_wanted, extend_plan, select_active
 from pipeline.work.taking import plan_texts
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
@@ -351,9 +351,9 @@ class Run:
     def _expect(self, shards: Shards) -> None:
         """Count what each stage has to do: a slot fixes a dialogue's media before a word of it is written."""
         every = [row for planned in shards.values() for row in planned]
-        kinds = [kind for row in every for turn in row.slot.turns for kind in turn.kinds]
+        parts = count_parts(every)
         totals = {scenarios.STAGE: len(every), dialogues.STAGE: len(every)}
-        totals |= {str(m): kinds.count(m) for m in self.project.manifest.media}
+        totals |= {str(m): parts[m] for m in self.project.manifest.media}
         for stage, total in totals.items():
             receipts = [self.folder.shard(shard).receipt(stage) for shard in shards]
             done = sum(receipt.num_ok + receipt.num_failed for receipt in receipts if receipt)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +28,7 @@ from pipeline.work.answers import MAX_CHARACTERS
 from pipeline.work.asking import FREE, cost
 from pipeline.work.dialogues import Scenario, build_whole, opening
 from pipeline.work.orders import Inventory, Order, take_inventory
-from pipeline.work.planning import count_wanted, extend_plan, select_active
+from pipeline.work.planning import count_parts, count_wanted, extend_plan, select_active
 from pipeline.work.rewriting import build_request
 from pipeline.work.taking import Counts, plan_texts
 from pipeline.work.topics import collect_topics
@@ -279,9 +278,7 @@ def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDia
             screening.take(shard)
         screening.look_at_renders()
     shards = {shard: screening.select(shard) for shard in shards}
-    kinds = Counter(
-        kind for planned in shards.values() for row in planned for turn in row.slot.turns for kind in turn.kinds
-    )
+    kinds = count_parts([row for planned in shards.values() for row in planned])
     if project.manifest.screen.limits:
         _forecast_screen(result, project, shards, scale)
     for modality in project.manifest.media:
