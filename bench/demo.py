@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.returncode:
             print(f"bench.demo: the run ended with exit code {run.returncode}")
             return 1
-        for stage, first, last in _stage_spans(corpus):
+        for stage, first, last in stage_spans(corpus):
             print(f"{stage:10}  {first:6.0f} s to {last:6.0f} s")
         counts = json.loads((corpus / "ledger.json").read_text(encoding="utf-8"))["counts"]
     gigabytes = peak / 1e9
@@ -78,7 +78,7 @@ def _children(family: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _stage_spans(corpus: Path) -> list[tuple[str, float, float]]:
+def stage_spans(corpus: Path) -> list[tuple[str, float, float]]:
     """When each stage's first and last record came, in seconds from the first event, by the run's event log."""
     lines = (corpus / "work" / "events.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]

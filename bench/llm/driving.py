@@ -46,9 +46,9 @@ class RunningServer:
 
 
 @contextmanager
-def running_server() -> Iterator[RunningServer]:
+def running_server(module: str = "bench.llm.server") -> Iterator[RunningServer]:
     """Serve for as long as the context lasts."""
-    command = [sys.executable, "-m", "bench.llm.server"]
+    command = [sys.executable, "-m", module]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
     try:

@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, cast
@@ -82,12 +83,12 @@ class Endpoint:
         self.counts = Counts()
         gc.collect()
         self._cpu_before = _cpu()
-        return _reply(200, b"{}")
+        return reply(200, b"{}")
 
     def tell(self) -> bytes:
         """Say what was counted."""
         self.counts.cpu = _cpu() - self._cpu_before
-        return _reply(200, json.dumps(vars(self.counts)).encode())
+        return reply(200, json.dumps(vars(self.counts)).encode())
 
 
 class Connection(asyncio.Protocol):
@@ -117,7 +118,7 @@ class Connection(asyncio.Protocol):
         else:
             stated = LENGTH.search(received, 0, head + 2)
             if stated is None:
-                self._write(_error(411, "state a length"))
+                self.write(_error(411, "state a length"))
                 self.connection_lost(None)
                 return
             length = int(stated.group(1))
@@ -134,23 +135,25 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         self._transport = None
 
-    def _write(self, reply: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Send a reply, unless nobody waits any longer."""
         if self._transport is not None:
-            self._transport.write(reply)
+            self._transport.write(data)
             if self._is_last:
                 self._transport.close()
 
     def _serve(self, path: bytes, body: bytes) -> None:
         if path == b"/setup":
-            self._write(self._endpoint.setup(body))
+            self.write(self._endpoint.setup(body))
         elif path == b"/counts":
-            self._write(self._endpoint.tell())
+            self.write(self._endpoint.tell())
         elif path.endswith(b"/models"):
-            self._write(_MODELS)
+            self.write(_MODELS)
         else:
-            self._chat(body)
+            self.chat(body)
 
-    def _chat(self, body: bytes) -> None:
+    def chat(self, body: bytes) -> None:
+        """Answer a call after its time, or do whatever else the behaviour says."""
         behaviour, counts = self._endpoint.behaviour, self._endpoint.counts
         found = NUMBER.search(body)
         number = int(found.group(1)) if found else 0
@@ -158,28 +161,29 @@ class Connection(asyncio.Protocol):
         counts.requests += 1
         if number and behaviour.bad_every and number % behaviour.bad_every == 0:
             counts.bad[number] += 1
-            self._write(_BAD)
+            self.write(_BAD)
             return
         if counts.in_flight >= behaviour.admits:
             counts.refusals += 1
-            self._write(_error(429, "too many", f"Retry-After: {behaviour.retry_after}\r\n"))
+            self.write(_error(429, "too many", f"Retry-After: {behaviour.retry_after}\r\n"))
             return
         counts.in_flight += 1
         counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
         is_slow = bool(number and behaviour.slow_every and number % behaviour.slow_every == 0)
         latency = behaviour.slow_latency if is_slow else behaviour.latency
-        reply = _PROBED if b'"colours"' in body else _ANSWERED
-        asyncio.get_running_loop().call_later(latency, self._end, counts, number, reply)
+        said = _PROBED if b'"colours"' in body else _ANSWERED
+        asyncio.get_running_loop().call_later(latency, self._end, counts, number, said)
 
-    def _end(self, counts: Counts, number: int, reply: bytes) -> None:
+    def _end(self, counts: Counts, number: int, said: bytes) -> None:
         counts.in_flight -= 1
         if number:
             counts.answered[number] += 1
         counts.last = time.monotonic()
-        self._write(reply)
+        self.write(said)
 
 
-def _answer(content: Any) -> bytes:
+def answer(content: Any) -> bytes:
+    """Return the body of a completion that says a JSON text."""
     message = {"role": "assistant", "content": json.dumps(content)}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     usage = {"prompt_tokens": 600, "completion_tokens": 40, "total_tokens": 640}
@@ -187,18 +191,23 @@ def _answer(content: Any) -> bytes:
     return json.dumps({**answer, "usage": usage}).encode()
 
 
-def _reply(status: int, body: bytes, headers: str = "") -> bytes:
+def reply(status: int, body: bytes, headers: str = "") -> bytes:
+    """Return a whole HTTP reply.
+
+    Args:
+        headers: Further ones, each ended by a line break.
+    """
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
     return f"{head}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _error(status: int, words: str, headers: str = "") -> bytes:
-    return _reply(status, json.dumps({"error": {"message": words, "code": "bench"}}).encode(), headers)
+    return reply(status, json.dumps({"error": {"message": words, "code": "bench"}}).encode(), headers)
 
 
-_ANSWERED = _reply(200, _answer({"scenario": SCENARIO}))
-_PROBED = _reply(200, _answer({"colours": ["red", "blue"]}))
-_MODELS = _reply(200, b'{"object": "list", "data": [{"id": "bench", "object": "model"}]}')
+_ANSWERED = reply(200, answer({"scenario": SCENARIO}))
+_PROBED = reply(200, answer({"colours": ["red", "blue"]}))
+_MODELS = reply(200, b'{"object": "list", "data": [{"id": "bench", "object": "model"}]}')
 _BAD = _error(400, "this one is bad")
 
 
@@ -207,10 +216,10 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def serve() -> None:
+async def serve(connect: Callable[[Endpoint], Connection] = Connection) -> None:
     """Serve until killed; the port goes to standard output."""
     endpoint = Endpoint()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(endpoint), "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(lambda: connect(endpoint), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     # It ends with whoever started it, however that ended.
     await asyncio.to_thread(sys.stdin.read)

@@ -13,34 +13,18 @@ from pydantic import ValidationError
 from pipeline.adapters.files import read_json, replacing, write_json
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.plan_table import make_plan_table, read_plan_rows
 from pipeline.adapters.store import ShardFolder, write_table
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
-from pipeline.values.records import PlannedDialogue, Slot, Topic
+from pipeline.values.records import PlannedDialogue
 
 SCHEMA_VERSION = 1
 """Version of ledger and tables; a reader refuses what it does not know."""
 
 PUBLISHED_FOLDERS = ("dialogues", "images", "music", "speech", "rejected", "failed", "ledgers")
-
-_PLAN = pa.schema(
-    [
-        ("id", pa.string()),
-        ("topic_id", pa.string()),
-        ("topic", pa.string()),
-        ("meta_topic", pa.string()),
-        ("ordinal", pa.int32()),
-        ("shard", pa.int32()),
-        ("unit", pa.float64()),
-        ("needed_at", pa.int64()),
-        ("slot", pa.string()),
-        ("demonstrations", pa.list_(pa.string())),
-        ("requirements", pa.list_(pa.string())),
-        ("features", pa.list_(pa.string())),
-    ]
-)
 
 FORMER = ".former"
 """Ends the name of the plan's last version but one, which is kept beside it."""
@@ -64,6 +48,10 @@ class CorpusFolder:
     def topics(self) -> ShardFolder:
         """Return the folder of the generated topics, which is kept like a shard's."""
         return ShardFolder(self.work / "topics", self._lock)
+
+    def texts(self) -> ShardFolder:
+        """Return the folder of what became of the rows of instruction data, which is kept like a shard's."""
+        return ShardFolder(self.work / "texts", self._lock)
 
     def batches(self) -> FileJournal:
         """Return the journal of the batches that were handed in."""
@@ -101,16 +89,15 @@ class CorpusFolder:
         if not path.exists():
             return []
         try:
-            rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
-            return [_planned(row) for row in rows]
+            return read_plan_rows(pq.read_table(path, page_checksum_verification=True))
         # No checksum covers the names of columns: damage there shows as missing keys and wrong values.
-        except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as exc:
             raise CorpusError(f"{path}: damaged ({type(exc).__name__}); {_say_how_to_restore(path)}") from exc
 
     def write_plan(self, rows: Sequence[PlannedDialogue]) -> None:
         """Replace the plan; the one before is kept beside it."""
         path = self.work / "plan.parquet"
-        table = pa.Table.from_pylist([_plan_row(row) for row in rows], _PLAN)
+        table = make_plan_table(rows)
         check = self._lock.check if self._lock else (lambda: None)
         with replacing(path, check) as partial:
             pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
@@ -239,18 +226,3 @@ def _say_how_to_restore(plan: Path) -> str:
 def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
     yield first
     yield from rest
-
-
-def _planned(row: Row) -> PlannedDialogue:
-    topic = Topic(id=row.pop("topic_id"), text=row.pop("topic"), meta_topic=row.pop("meta_topic"))
-    return PlannedDialogue(**{**row, "topic": topic, "slot": Slot.model_validate_json(row["slot"])})
-
-
-def _plan_row(row: PlannedDialogue) -> Row:
-    return {
-        **row.model_dump(mode="json", exclude={"topic", "slot"}),
-        "topic_id": row.topic.id,
-        "topic": row.topic.text,
-        "meta_topic": row.topic.meta_topic,
-        "slot": row.slot.model_dump_json(),
-    }

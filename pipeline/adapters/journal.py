@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +19,23 @@ from pipeline.values.errors import CorpusError
 from pipeline.values.ids import encode_json, sha256_hex
 from pipeline.values.units import Bytes
 
+LINES, BLOBS = ".jsonl", ".blob"
+
 
 class FileJournal:
-    """Journal of one stage in one shard's folder: ``<stage>-e<epoch>.jsonl`` and, where needed, ``.blob``."""
+    """Journal of one stage in one shard's folder: ``<stage>-e<epoch>.jsonl`` and, where needed, ``.blob``.
+
+    It is closed once nobody holds it any longer: a worker goes through thousands of shards, and a process may have a
+    thousand files open.
+    """
 
     def __init__(self, folder: Path, stage: str, epoch: int) -> None:
         self._folder = folder
         self._stage = stage
         self._segment = f"{stage}-e{epoch:05d}"
-        self._lines: int | None = None
-        self._blobs: int | None = None
+        self._handles: dict[str, int] = {}
         self._blob_end = 0
+        weakref.finalize(self, _close_all, self._handles)
         self.num_damaged = 0
 
     def entries(self) -> Iterator[Row]:
@@ -50,24 +57,28 @@ class FileJournal:
         """Return the bytes of an entry that :meth:`entries` yielded, or None where they are not whole."""
         place = entry["blob"]
         try:
-            with (self._folder / f"{place['segment']}.blob").open("rb") as file:
-                if place["offset"] + place["size"] > os.fstat(file.fileno()).st_size:
-                    return None  # and no memory is taken for what is not there
-                file.seek(place["offset"])
-                data = file.read(place["size"])
+            data = self._read_blob(place)
         except OSError:
             return None
         return data if sha256_hex(data) == place["sha256"] else None
+
+    def _read_blob(self, place: Row) -> bytes:
+        # Kept open, since a shard's blobs are read one after the other.
+        name = f"{place['segment']}{BLOBS}"
+        if name not in self._handles:
+            self._handles[name] = os.open(self._folder / name, os.O_RDONLY)
+        handle = self._handles[name]
+        if place["offset"] + place["size"] > os.fstat(handle).st_size:
+            return b""  # and no memory is taken for what is not there
+        return os.pread(handle, place["size"], place["offset"])
 
     def append(self, entry: Row, blob: bytes | None = None) -> None:
         """Write one entry through to the operating system; its bytes first, so that a line never points at nothing."""
         try:
             if blob is not None:
                 entry = {**entry, "blob": self._append_blob(blob)}
-            if self._lines is None:
-                self._lines = self._open(".jsonl")
             body = encode_json(entry)
-            _write_all(self._lines, b"%08x %s\n" % (zlib.crc32(body), body))
+            _write_all(self._open(LINES), b"%08x %s\n" % (zlib.crc32(body), body))
         except OSError as exc:
             raise CorpusError(
                 f"{self._folder / self._segment}: cannot write the journal: {exc.strerror}; what was journalled before "
@@ -80,32 +91,35 @@ class FileJournal:
 
     def close(self) -> None:
         """Close the segment; appending again reopens it."""
-        for handle in (self._lines, self._blobs):
-            if handle is not None:
-                os.close(handle)
-        self._lines = self._blobs = None
+        _close_all(self._handles)
 
     def _append_blob(self, blob: bytes) -> Row:
-        if self._blobs is None:
-            self._blobs = self._open(".blob")
-            self._blob_end = os.fstat(self._blobs).st_size
+        if BLOBS not in self._handles:
+            self._blob_end = os.fstat(self._open(BLOBS)).st_size
         offset = self._blob_end
-        _write_all(self._blobs, blob)
+        _write_all(self._open(BLOBS), blob)
         self._blob_end += len(blob)
         return {"offset": offset, "size": len(blob), "sha256": sha256_hex(blob)}
 
     def _open(self, suffix: str) -> int:
+        if suffix in self._handles:
+            return self._handles[suffix]
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._segment}{suffix}"
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        handle = self._handles[suffix] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         # A worker that was restarted within one run may find its own half line: close it off.
         size = os.fstat(handle).st_size
-        if suffix == ".jsonl" and size:
+        if suffix == LINES and size:
             with path.open("rb") as file:
                 file.seek(size - 1)
                 if file.read(1) != b"\n":
                     _write_all(handle, b"\n")
         return handle
+
+
+def _close_all(handles: dict[str, int]) -> None:
+    while handles:
+        os.close(handles.popitem()[1])
 
 
 def _parse(line: bytes) -> Row | None:

@@ -185,7 +185,23 @@ def repair(
     manifest: ManifestFile,
     corpus: Where = None,
     limit: Limit = None,
-    attempts: Annotated[int, typer.Option(min=1, max=100, help="Renders of an asset beside its first one.")] = 2,
+    attempts: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            max=100,
+            help="Renders of an asset beside its first one, and of a rewritten description; left out, the manifest's.",
+            show_default=False,
+        ),
+    ] = None,
+    rewrite: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--rewrite/--no-rewrite",
+            help="Have the LLM rewrite the descriptions that no attempt has mended; left out, the manifest's.",
+            show_default=False,
+        ),
+    ] = None,
     budget: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(min=0.0, help="US dollars that all runs of the corpus may spend.", show_default=False),
@@ -194,7 +210,8 @@ def repair(
     """Render again what falls short of a manifest's limits, and keep the better attempt. Run again to go on."""
     from pipeline.cli.repair import repair_manifest
 
-    raise typer.Exit(repair_manifest(manifest, corpus, limit, attempts, budget))
+    changes = {name: value for name, value in (("attempts", attempts), ("rewrite", rewrite)) if value is not None}
+    raise typer.Exit(repair_manifest(manifest, corpus, limit, changes, budget))
 
 
 @app.command()

@@ -57,6 +57,7 @@ def _print(figures: Figures, path: Path) -> None:
         f"{figures.num_good:,} of {figures.num_audited:,} audited dialogues have no finding"
         if figures.num_audited
         else "never audited; `anyinstruct audit` does",
+        *([figures.repairs.say()] if figures.repairs else []),
         f"{path}: {path.stat().st_size / 1e6:,.1f} MB, needs nothing else; open it in a browser",
     ]
     for line in lines:

@@ -25,6 +25,7 @@ from pipeline.values.errors import ManifestError
 from pipeline.values.stages import Until
 from pipeline.values.units import USD
 from pipeline.values.words import say_count
+from pipeline.work.taking import KEPT, ROWS, add_up
 
 OVER_BUDGET = 3
 """Exit code of a run that its budget ended."""
@@ -39,14 +40,7 @@ def run_manifest(
     """Bring a corpus up to date; return the exit code."""
     console = Console(highlight=False)
     project = load_project(manifest, corpus)
-    for modality in project.manifest.media:
-        if problem := project.find_missing(modality):
-            raise ManifestError(f"{manifest}: render.{modality}: {problem}")
-    budget = project.manifest.budget if budget is None else budget
-    project.check_budget(budget)
-    # What is written already can be rendered where there is no key.
-    if project.missing_key and forecast(project, limit).count_calls(until):
-        raise ManifestError(project.locate(project.missing_key))
+    budget = check_ready(project, limit, until, budget)
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     started = time.monotonic()
     try:
@@ -68,6 +62,23 @@ def run_manifest(
         return INTERRUPTED
     _conclude(console, project, run, ledger, time.monotonic() - started, again)
     return 0
+
+
+def check_ready(project: Project, limit: int | None, until: Until | None, budget: USD | None) -> USD | None:
+    """Refuse a run that could not come to its end; return the budget that it keeps to.
+
+    Raises:
+        ManifestError: a package, a key or a price is missing.
+    """
+    for modality in project.manifest.media:
+        if problem := project.find_missing(modality):
+            raise ManifestError(f"{project.path}: render.{modality}: {problem}")
+    budget = project.manifest.budget if budget is None else budget
+    project.check_budget(budget)
+    # What is written already can be rendered where there is no key.
+    if project.missing_key and forecast(project, limit).count_calls(until):
+        raise ManifestError(project.locate(project.missing_key))
+    return budget
 
 
 async def execute(run: Run, console: Console) -> Ledger | None:
@@ -106,6 +117,11 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
         f"{say_count(counts['planned'], 'dialogue')} planned = {counts['kept']} kept + {counts['rejected']} rejected + "
         f"{counts['failed']} failed; {media}",
     ]
+    if ledger.texts:
+        rows = add_up(ledger.texts)
+        lines.insert(
+            1, f"{say_count(rows[ROWS], 'row')} of texts = {rows[KEPT]} kept + {rows[ROWS] - rows[KEPT]} rejected"
+        )
     lines += [f"  {reason}: {count}" for reason, count in ledger.reasons.items()]
     lines += [f"    for {measure}: {count}" for measure, count in ledger.shortfalls.items()]
     if run.num_mended:

@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.adapters.reading import CorpusReader, FoundDialogue
+from pipeline.adapters.repair_book import RepairBook
 from pipeline.cli.plain import plain
 from pipeline.contracts.chat import Usage
 from pipeline.contracts.storage import Row
 from pipeline.execution.project import load_prices
 from pipeline.values.manifest import Price
 from pipeline.values.records import MEDIA, Modality, Slot
+from pipeline.values.repairs import Repair
 from pipeline.work.asking import cost
+from pipeline.work.describing import STAGE as DESCRIPTIONS
+from pipeline.work.tables import REPAIRS
 from pipeline.work.tracing import Call, find_topic_call, read_calls, read_renders
 
 WHOLE = sys.maxsize
@@ -56,7 +60,7 @@ class TracePrinter:
         topic = self._topic_call()
         calls = [] if topic is None else [topic]
         store = self._folder.shard(self._found.shard)
-        for stage in ("scenarios", "dialogues"):
+        for stage in ("scenarios", "dialogues", DESCRIPTIONS):
             calls += read_calls(store.journal(stage), self._found.id)
         if calls:
             self._title("Calls")
@@ -117,6 +121,7 @@ class TracePrinter:
         self._title("Assets")
         store = self._folder.shard(self._found.shard)
         tries = {m: read_renders(store.journal(m), set(self._found.assets)) for m in MEDIA}
+        repairs = RepairBook(self._folder.work).read(self._found.shard).values()
         for part, asset in sorted(self._found.assets.items()):
             self._print_asset(asset.id or part, asset.modality, asset.facts)
             for entry in tries[asset.modality].get(part, ()):
@@ -126,6 +131,29 @@ class TracePrinter:
                     5,
                     "dim",
                 )
+            histories = [repair for repair in repairs if repair.part_id == part]
+            for repair in histories:
+                self._print_repair(repair)
+            if not histories:
+                self._print_set_aside(asset.facts.get(REPAIRS) or ())
+
+    def _print_repair(self, repair: Repair) -> None:
+        for one in repair.tries:
+            holds = "passes" if one.passes else "misses " + "; ".join(miss.say() for miss in one.misses)
+            end = f"failed: {one.failure}" if one.failure else holds
+            words = f", rewritten description: {one.text}" if one.text else ""
+            kept = ", kept" if one.wanted == repair.wanted else ""
+            self._say(f"repair: attempt {one.made}{kept}, {end}{words}", 5)
+        if repair.rewrite is not None and not repair.rewrite.text:
+            self._say(f"repair: description to be rewritten: {repair.rewrite.problem or 'not answered yet'}", 5)
+
+    def _print_set_aside(self, tries: Sequence[Row]) -> None:
+        """Print what a corpus without its ``work`` folder says of them."""
+        for one in tries:
+            missed = "; ".join(f"{miss['measure']} is {miss['value']}, limit {miss['limit']}" for miss in one["missed"])
+            end = f"failed: {one['failure']}" if one["failure"] else f"misses {missed}"
+            words = f", rewritten description: {one['description']}" if one["description"] else ""
+            self._say(f"repair: attempt {one['attempt']}, set aside, {end}{words}", 5)
 
     def _print_asset(self, name: str, modality: Modality, facts: Row) -> None:
         draft = ", draft" if facts.get("is_draft") else ""

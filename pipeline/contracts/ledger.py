@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipeline.contracts.storage import Row
 from pipeline.values.records import Record
 from pipeline.values.units import Bytes
+from pipeline.values.words import say_count
 
 
 class FileEntry(Record):
@@ -35,6 +36,7 @@ class ShardLedger(Record):
         cells: Kept dialogues by cell of the mix.
         features: Kept dialogues by ``cell/feature``, of cells that ask for features.
         edits: Kept pictures that change an earlier one: made ``from_picture``, or ``from_words`` alone.
+        repairs: Kept ``assets`` that took more than one attempt to pass the limits, and ``dialogues`` with such.
         voices: Clips by voice.
         stages: The facts of the stage receipts behind it: spend, render seconds, failures.
     """
@@ -47,6 +49,7 @@ class ShardLedger(Record):
     cells: Mapping[str, int]
     features: Mapping[str, int] = {}
     edits: Mapping[str, int] = {}
+    repairs: Mapping[str, int] = {}
     voices: Mapping[str, int]
     shortfalls: Mapping[str, int] = {}
     scores_key: str = ""
@@ -63,13 +66,38 @@ class ShardEntry(Record):
     order_key: str
 
 
+class Passing(Record):
+    """Dialogues that pass the screen's limits.
+
+    Attributes:
+        before: Those that passed with the first attempts at all of their assets.
+        now: All that are kept.
+        judged: Kept or rejected for a limit.
+        num_assets: Kept assets that took more than one attempt.
+    """
+
+    before: int
+    now: int
+    judged: int
+    num_assets: int
+
+    def say(self) -> str:
+        """Return a sentence."""
+        shares = [f" ({count / self.judged:.0%})" if self.judged else "" for count in (self.before, self.now)]
+        return (
+            f"Repairs put {say_count(self.num_assets, 'asset')} right: {self.before:,} of "
+            f"{say_count(self.judged, 'dialogue')}{shares[0]} passed the limits before, {self.now:,}{shares[1]} now."
+        )
+
+
 class Ledger(Record):
     """The root ledger, written last: what it does not name is not part of the corpus.
 
     Attributes:
         matrix: By cell: ``share`` wanted, dialogues ``planned`` and ``kept``.
         features: The same by ``cell/feature``, of cells that ask for features.
-        edits, shortfalls: As in :class:`ShardLedger`.
+        edits, repairs, shortfalls: As in :class:`ShardLedger`.
+        texts: By source of taken dialogues: ``rows`` read, ``kept``, ``rejected/<rule>``, ``shape/<name>``.
         audits: Those whose scores stand in the tables: name, version, and measures with the limits that held.
     """
 
@@ -83,9 +111,11 @@ class Ledger(Record):
     matrix: Mapping[str, Mapping[str, float]]
     features: Mapping[str, Mapping[str, float]] = {}
     edits: Mapping[str, int] = {}
+    repairs: Mapping[str, int] = {}
     shortfalls: Mapping[str, int] = {}
     audits: tuple[Mapping[str, Any], ...] = ()
     topics: Mapping[str, int] = {}
+    texts: Mapping[str, Mapping[str, int]] = {}
     tables: Mapping[str, int]
     voices: Mapping[str, int]
     spend: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -96,6 +126,13 @@ class Ledger(Record):
     versions: Mapping[str, str]
     card_sha256: str
     shards: tuple[ShardEntry, ...]
+
+    @property
+    def passing(self) -> Passing:
+        """What repairs have done to the dialogues that the screen's limits judge."""
+        kept, rescued = self.counts.get("kept", 0), self.repairs.get("dialogues", 0)
+        judged = kept + sum(self.shortfalls.values())
+        return Passing(before=kept - rescued, now=kept, judged=judged, num_assets=self.repairs.get("assets", 0))
 
 
 class Publisher(Protocol):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from pipeline.values.records import Demonstration, MetaTopic, Requirement
 
 
-class PromptBook(Protocol):
-    """The prompts folder, read once."""
+class PromptBook(Hashable, Protocol):
+    """The prompts folder, read once and never changed; what is worked out of one is kept for that very one."""
 
     meta_topics: Mapping[str, MetaTopic]
     demonstrations: Mapping[str, Demonstration]

@@ -10,7 +10,7 @@ from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.watch import Drained
 from pipeline.values.records import MEDIA
 from pipeline.values.units import USD
-from pipeline.work import dialogues, scenarios, topics
+from pipeline.work import describing, dialogues, scenarios, topics
 from pipeline.work.asking import read_account
 from pipeline.work.media_calls import calls_journal
 from pipeline.work.purse import PurseReport
@@ -104,7 +104,7 @@ def count_spent(folder: CorpusFolder) -> USD:
     """
     stores: list[tuple[ShardFolder, str]] = [(folder.topics(), topics.STAGE)]
     for index in folder.shard_indices():
-        stores += [(folder.shard(index), scenarios.STAGE), (folder.shard(index), dialogues.STAGE)]
+        stores += [(folder.shard(index), s) for s in (scenarios.STAGE, dialogues.STAGE, describing.STAGE)]
     written = sum(count_spent_on(store, stage, stage) for store, stage in stores)
     media = [(folder.shard(index), str(modality)) for index in folder.shard_indices() for modality in MEDIA]
     return written + sum(count_spent_on(store, stage, calls_journal(stage)) for store, stage in media)

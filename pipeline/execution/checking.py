@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.model_lock import load_lock
-from pipeline.adapters.topic_files import find_topic_problem, read_topics
+from pipeline.adapters.topic_files import find_topic_problem
 from pipeline.adapters.weights import allows_commercial_use
 from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.render import (
@@ -22,6 +22,7 @@ from pipeline.contracts.render import (
     RendererPlugin,
     SpeaksWithEmotion,
 )
+from pipeline.execution.text_sources import find_text_problems
 from pipeline.values.addresses import check_address
 from pipeline.values.errors import ManifestError
 from pipeline.values.manifest import SpeechSection
@@ -49,6 +50,7 @@ def find_problems(project: Project) -> list[str]:
     """Return a line for everything in a manifest that cannot be resolved; each once."""
     checks: list[Callable[[Project], Iterator[str]]] = [
         _check_topics,
+        find_text_problems,
         _check_features,
         _check_writer,
         _check_renderers,
@@ -79,7 +81,7 @@ def _check_topics(project: Project) -> Iterator[str]:
         if not path.is_file():
             yield f"topics.files.{index}: {path} is no file; {_WHERE}"
             continue
-        yield from _told(partial(read_topics, path, book.meta_topics))
+        yield from _told(partial(project.topics_in, name))
     if topics.generate is not None:
         yield from _told(partial(chosen_meta_topics, topics.generate, book))
 

@@ -7,7 +7,8 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -86,6 +87,10 @@ class Composer:
     async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
         """Write a shard's scenarios and dialogues."""
         await self._work.compose(shard, planned, until)
+
+    async def describe(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
+        """Write descriptions of a shard anew."""
+        await self._work.describe(shard, planned)
 
     async def collect(self) -> list[dict[str, Any]]:
         """Hand over the notes."""
@@ -200,6 +205,10 @@ class Cluster:
     async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
         """Have a shard's text written."""
         await _result(self._composer(shard).compose.remote(shard, planned, until))
+
+    async def describe(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
+        """Have descriptions of a shard written anew."""
+        await _result(self._composer(shard).describe.remote(shard, planned))
 
     async def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
         """Have a shard's assets of one modality rendered by whichever actor is free."""
@@ -394,6 +403,17 @@ async def _idle(allowance: USD) -> PurseReport:
 async def _collect(actors: Sequence[Any]) -> list[dict[str, Any]]:
     answers = await asyncio.gather(*[_result(actor.collect.remote()) for actor in actors], return_exceptions=True)
     return [note for notes in answers if not isinstance(notes, BaseException) for note in notes]
+
+
+@contextmanager
+def keeping_ray(address: str | None) -> Iterator[None]:
+    """Have the clusters within use one Ray; starting one takes seconds."""
+    is_mine = _start_ray(address)
+    try:
+        yield
+    finally:
+        if is_mine:
+            ray.shutdown()
 
 
 def _start_ray(address: str | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,20 +16,25 @@ from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
+from pipeline.execution.filling import Filling, Shards, all_of
 from pipeline.execution.ledger import build_ledger, write_corpus_card
 from pipeline.execution.project import Project
 from pipeline.execution.screening import Screening
+from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
+from pipeline.execution.text_sources import bring_texts
 from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
-from pipeline.work import dialogues, scenarios, topics
+from pipeline.work import dialogues, scenarios, taking, topics
+from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
+from pipeline.work.planning import count_extra, count_parts, count_wanted, extend_plan, select_active
+from pipeline.work.taking import plan_texts
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -44,7 +49,9 @@ REVIEW = "review"
 MAX_MENDS = 2
 """Times that a run makes damaged stage files again; damage that comes back is the disk's, or the memory's."""
 
-Shards = dict[int, list[PlannedDialogue]]
+PACKS_IN_FLIGHT = 64
+"""Shards that are handed out to be packed: a shard's rows of the plan are a few hundred kilobytes, and Ray's store,
+which holds them meanwhile, is small."""
 
 
 class Silence:
@@ -63,6 +70,7 @@ class Run:
 
     Attributes:
         budget: US dollars that all runs of the corpus may spend on calls together; None for no bound.
+        describes: Whether descriptions that repairs want written anew are written.
         on_progress: Called about twice a second with the tally, and at every change of state.
         was_idle: True once the run has ended without a call, a render or a pack.
         num_mended: Times that stage files were found damaged when they were packed, and were made again.
@@ -73,6 +81,7 @@ class Run:
     limit: int | None = None
     until: str | None = None
     budget: USD | None = None
+    describes: bool = False
     on_progress: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
     was_idle: bool = True
@@ -80,10 +89,12 @@ class Run:
     _cluster: Cluster | None = None
     _budget: Budget | None = None
     _is_draining: bool = False
+    _plan: list[PlannedDialogue] | None = None
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
         self._look = ShardWork(self.project, self.lock.epoch, Silence())
+        self._settled = Settled(self._look, self.lock)
         self._events = EventLog(self.folder.work)
         if self.budget is not None:
             self._budget = Budget(self.budget, count_spent(self.folder))
@@ -130,6 +141,11 @@ class Run:
             self._tell()
             raise
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether it was asked to end early, also where nothing was left to do by then."""
+        return self._is_draining
+
     async def drain(self) -> None:
         """End the run as soon as what is in flight has come back."""
         self._is_draining = True
@@ -139,18 +155,23 @@ class Run:
             await self._cluster.drain()
 
     async def _stages(self) -> Ledger | None:
-        all_topics = await self._bring_topics()
+        is_taken = self.project.manifest.texts is not None
+        all_topics = await (self._bring_texts() if is_taken else self._bring_topics())
         if self.until == "topics":
             return None
         extra = 0
         while True:
             active = self._bring_plan(all_topics, extra)
             shards = _by_shard(active)
+            if self.describes:
+                await self._describe(shards)
             ledger = await self._fill_and_publish(shards)
             if ledger is None:
                 return None
             wanted = count_wanted(self.project.manifest, len(all_topics))
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
+            if is_taken:
+                extra = min(extra, len(all_topics) - len(active))  # there are no more texts than there are
             if not extra or self.limit is not None:
                 return ledger
 
@@ -178,7 +199,7 @@ class Run:
             await self._at_work().write_topics()
         written, generated = self._look.read_topics()
         former = self._look.read_topic_screen()
-        planned = {row.topic.id for row in self.folder.read_plan()}
+        planned = {row.topic.id for row in self._read_plan()}
         screen = screen_topics(former, written, generated, planned)
         if screen != former:
             self.folder.write_topic_screen(screen.model_dump(mode="json"))
@@ -187,6 +208,32 @@ class Run:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
         return found
 
+    async def _bring_texts(self) -> list[Topic]:
+        """Judge the rows that dialogues are taken from, where they or the rules have changed."""
+
+        def check() -> None:
+            if self._is_draining:
+                raise Drained("the run is ending")
+
+        # In a thread, so that the run goes on telling of itself.
+        if await asyncio.to_thread(bring_texts, self.project, self.folder, check):
+            self.was_idle = False
+        taken = self._look.taken
+        num_rows = sum(counts[taking.ROWS] for counts in taken.counts.values())
+        self.tally.expect(taking.STAGE, num_rows, num_rows)
+        if not taken.texts:
+            reasons = ", ".join(f"{name}: {count:,}" for name, count in taking.sum_rejected(taken.counts).items())
+            raise ManifestError(
+                f"{self.project.path}: texts: not one of {num_rows:,} rows is fit to be spoken ({reasons or 'no rows'})"
+            )
+        return taken.topics
+
+    def _read_plan(self) -> list[PlannedDialogue]:
+        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
+        if self._plan is None:
+            self._plan = self.folder.read_plan()
+        return self._plan
+
     def _why(self) -> str:
         """Say what became of the first topics that were asked for."""
         lost = [row for row in self.folder.topics().rows(topics.STAGE) if row["code"]]
@@ -194,57 +241,38 @@ class Run:
 
     def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
         manifest = self.project.manifest
-        former = self.folder.read_plan()
-        plan = extend_plan(former, all_topics, manifest, self.project.book, extra)
+        former = self._read_plan()
+        is_current = self._settled.is_plan_current()
+        if manifest.texts is not None:
+            plan = plan_texts(former, self._look.taken, manifest, extra)
+        else:
+            plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
         if plan != former:
             self.folder.write_plan(plan)
+            self._plan = plan
+        if plan != former or not is_current:
+            self._settled.mark_plan()
         return select_active(plan, all_topics, manifest)[: self.limit]
 
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""
         self._expect(shards)
-        window = asyncio.Semaphore(self.project.manifest.execution.shards_in_flight)
-        unwritten = await self._take_written(shards, screening)
-        selected: Shards = {}
+        filling = Filling(self._look, self._settled, self.until, self._at_work, self._render)
+        await filling.fill(shards, screening)
 
-        async def fill(shard: int, planned: list[PlannedDialogue]) -> None:
-            async with window:
-                if shard in unwritten:
-                    await self._at_work().compose(shard, planned, self.until)
-                if self.until not in (scenarios.STAGE, dialogues.STAGE):
-                    screening.take(shard)
-                    await render(shard)
-
-        async def render(shard: int) -> None:
-            planned = selected[shard] = screening.select(shard)
-            media = [m for m in self.project.manifest.media if self._needs_rendering(shard, m, planned)]
-            await _all_of([self._render(shard, modality, planned) for modality in media])
-
-        async def render_again(shard: int) -> None:
-            async with window:
-                await render(shard)
-
-        await _all_of([fill(shard, planned) for shard, planned in shards.items()])
-        # A later shard may have brought a lower id, or a render failed, so that others are to stay. Renders that fail
-        # only become more, and each round renders what the one before did not, so this ends.
-        while selected:
-            screening.look_at_renders()
-            changed = [shard for shard, planned in selected.items() if planned != screening.select(shard)]
-            if not changed:
-                break
-            await _all_of([render_again(shard) for shard in changed])
-
-    async def _take_written(self, shards: Shards, screening: Screening) -> set[int]:
-        """Screen what is written already; return the shards whose dialogues are to be written."""
-        unwritten = set()
+    async def _describe(self, shards: Shards) -> None:
+        """Have descriptions written anew where repairs want them and they are not there yet."""
+        due = {}
         for shard, planned in shards.items():
-            if self._needs_composing(shard, planned):
-                unwritten.add(shard)
-            else:
-                screening.take(shard)
-            await asyncio.sleep(0)  # a large corpus takes a while, and the run must go on telling of itself
-        screening.look_at_renders()
-        return unwritten
+            orders = self._look.description_orders(shard, planned)
+            receipt = self.folder.shard(shard).receipt(DESCRIPTIONS)
+            count = sum(not order.payload.rewrite.is_settled for order in orders)
+            if count and (receipt is None or receipt.order_key != order_key(orders)):
+                due[shard] = count
+            await asyncio.sleep(0)
+        if due:
+            self.tally.expect(DESCRIPTIONS, sum(due.values()), 0)
+            await all_of([self._at_work().describe(shard, shards[shard]) for shard in due])
 
     async def _render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
         """Have assets rendered. Where an endpoint refuses for good, nothing else is begun or paid for, either."""
@@ -276,7 +304,7 @@ class Run:
             self.tally.expect(LIMITS, sum(due.values()), 0)
             lock = CorpusLock.acquire(look.folder)
             try:
-                await _all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
+                await all_of([self._at_work().measure(shard, whole[shard], lock.epoch) for shard in due])
                 look.write_index(lock)
             finally:
                 lock.release()
@@ -287,40 +315,27 @@ class Run:
         former = self.folder.read_ledger()
         have = {entry.shard: entry for entry in former.shards} if former else {}
         scores = CorpusScores(self.folder.root, self.project.manifest.screen.limits)
+        window = asyncio.Semaphore(PACKS_IN_FLIGHT)
 
         async def pack(shard: int, planned: list[PlannedDialogue]) -> ShardEntry:
             store = self.folder.shard(shard)
-            stages = [scenarios.STAGE, dialogues.STAGE, *map(str, self.project.manifest.media)]
+            stages = [scenarios.STAGE, dialogues.STAGE, DESCRIPTIONS, *map(str, self.project.manifest.media)]
             receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
             entry = have.get(shard)
             key = pack_key(planned, receipts, rejections, scores.key(shard))
             if entry and entry.order_key == key and self.folder.is_published(entry):
                 return entry
             mine = {row.id: rejections[row.id] for row in planned if row.id in rejections}
-            return await self._at_work().pack(shard, planned, mine)
+            async with window:
+                return await self._at_work().pack(shard, planned, mine)
 
-        entries = await _all_of([pack(shard, planned) for shard, planned in shards.items()])
+        entries = await all_of([pack(shard, planned) for shard, planned in shards.items()])
         ledger = build_ledger(self.project, self.folder, entries, shards)
         card, ledger = write_corpus_card(self.folder, ledger)
         if ledger != former or not (self.folder.root / "README.md").exists():
             self.was_idle = False
             self.folder.publish(ledger, card)
         return ledger
-
-    def _needs_composing(self, shard: int, planned: Sequence[PlannedDialogue]) -> bool:
-        store = self.folder.shard(shard)
-        receipt = store.receipt(scenarios.STAGE)
-        if receipt is None or receipt.order_key != order_key(self._look.scenario_orders(planned)):
-            return True
-        if self.until == scenarios.STAGE:
-            return False
-        receipt = store.receipt(dialogues.STAGE)
-        return receipt is None or receipt.order_key != order_key(self._look.dialogue_orders(store, planned))
-
-    def _needs_rendering(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> bool:
-        store = self.folder.shard(shard)
-        receipt = store.receipt(modality)
-        return receipt is None or receipt.order_key != order_key(self._look.render_orders(store, modality, planned))
 
     def _at_work(self) -> Cluster:
         """The cluster; started at the first piece of work, so that a finished corpus never waits for Ray."""
@@ -336,9 +351,9 @@ class Run:
     def _expect(self, shards: Shards) -> None:
         """Count what each stage has to do: a slot fixes a dialogue's media before a word of it is written."""
         every = [row for planned in shards.values() for row in planned]
-        kinds = [kind for row in every for turn in row.slot.turns for kind in turn.kinds]
+        parts = count_parts(every)
         totals = {scenarios.STAGE: len(every), dialogues.STAGE: len(every)}
-        totals |= {str(m): kinds.count(m) for m in self.project.manifest.media}
+        totals |= {str(m): parts[m] for m in self.project.manifest.media}
         for stage, total in totals.items():
             receipts = [self.folder.shard(shard).receipt(stage) for shard in shards]
             done = sum(receipt.num_ok + receipt.num_failed for receipt in receipts if receipt)
@@ -373,12 +388,3 @@ def _by_shard(active: Sequence[PlannedDialogue]) -> Shards:
     for row in active:
         shards[row.shard].append(row)
     return dict(sorted(shards.items()))
-
-
-async def _all_of(work: Sequence[Awaitable[ShardEntry]] | Sequence[Awaitable[None]]) -> list[ShardEntry]:
-    """Wait for all, also where some fail: what is in flight must come to its end before the run does."""
-    outcomes = await asyncio.gather(*work, return_exceptions=True)
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    if errors:
-        raise next((error for error in errors if not isinstance(error, Drained)), errors[0])
-    return [outcome for outcome in outcomes if isinstance(outcome, ShardEntry)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.contracts.chat import ChatRequest, Usage
@@ -15,7 +16,9 @@ from pipeline.execution.driver import Silence
 from pipeline.execution.project import Project
 from pipeline.execution.screen_forecast import forecast_screen
 from pipeline.execution.screening import Screening
+from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
+from pipeline.execution.text_sources import look_at_texts
 from pipeline.values.ids import topic_id
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality, PlannedDialogue, Topic
@@ -24,8 +27,10 @@ from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.answers import MAX_CHARACTERS
 from pipeline.work.asking import FREE, cost
 from pipeline.work.dialogues import Scenario, build_whole, opening
-from pipeline.work.orders import Inventory, take_inventory
-from pipeline.work.planning import count_wanted, extend_plan, select_active
+from pipeline.work.orders import Inventory, Order, take_inventory
+from pipeline.work.planning import count_parts, count_wanted, extend_plan, select_active
+from pipeline.work.rewriting import build_request
+from pipeline.work.taking import Counts, plan_texts
 from pipeline.work.topics import collect_topics
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -78,6 +83,7 @@ class Forecast:
         num_planned: Dialogues in the plan that count today.
         num_new: Those of them that the plan does not have yet.
         screen: By audit that the screen's limits take: records measured, and still to be.
+        texts: By source of taken dialogues, what becomes of its rows.
         are_topics_there: False where the topics are still to be written, so that everything after is estimated.
     """
 
@@ -87,6 +93,7 @@ class Forecast:
     are_topics_there: bool
     stages: dict[str, StageForecast] = field(default_factory=dict)
     screen: dict[str, Inventory] = field(default_factory=dict)
+    texts: Counts = field(default_factory=dict)
 
     def count_calls(self, until: str | None = None) -> int:
         """Return the LLM calls of all stages, or of those up to one."""
@@ -99,6 +106,8 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     """Compare manifest and corpus, row by row where there are rows, and price the rest."""
     manifest, folder = project.manifest, CorpusFolder(project.corpus)
     look = ShardWork(project, None, Silence())
+    if manifest.texts is not None:
+        return _forecast_texts(project, look, folder, limit)
     orders, store = look.topic_orders(), folder.topics()
     inventory = take_inventory(orders, store, topics.STAGE)
     written, generated = look.read_topics()
@@ -110,7 +119,8 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     # A big corpus that does not exist yet is forecast from a sample of its plan.
     sample = _sample_topics(manifest) if not former else num_topics
     sampled = (found + _stand_ins(min(num_to_come, sample)))[:sample]
-    plan = extend_plan(former, sampled, manifest, project.book)
+    settled = Settled(look)
+    plan = extend_plan(former, sampled, manifest, project.book, is_current=settled.is_plan_current())
     active = select_active(plan, sampled, manifest)[:limit]
     wanted = min(count_wanted(manifest, num_topics), limit or math.inf)
     scale = wanted / len(active) if active and not former else 1.0
@@ -122,8 +132,25 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
         are_topics_there=are_there,
     )
     result.stages[topics.STAGE] = _forecast_topics(project, look, inventory)
-    _forecast_text(result, project, look, folder, active, scale)
-    _forecast_media(result, project, look, folder, active, scale)
+    stand = _Stand(project, look, folder, settled)
+    _forecast_text(result, stand, active, scale)
+    _forecast_media(result, stand, active, scale)
+    return result
+
+
+def _forecast_texts(project: Project, look: ShardWork, folder: CorpusFolder, limit: int | None) -> Forecast:
+    """Judge all rows, or read what a run made of them, and plan what is taken."""
+    taken, is_committed = look_at_texts(project, folder)
+    look.taken = taken
+    former = folder.read_plan()
+    active = select_active(plan_texts(former, taken, project.manifest), taken.topics, project.manifest)[:limit]
+    known = {row.id for row in former}
+    num_new = sum(row.id not in known for row in active)
+    result = Forecast(len(taken.texts), len(active), num_new, are_topics_there=True, texts=taken.counts)
+    # What is settled was settled with the texts that are committed.
+    stand = _Stand(project, look, folder, Settled(look) if is_committed else None)
+    _forecast_text(result, stand, active, 1.0)
+    _forecast_media(result, stand, active, 1.0)
     return result
 
 
@@ -159,24 +186,43 @@ def _forecast_topics(project: Project, look: ShardWork, inventory: Inventory) ->
     return result
 
 
-def _forecast_text(
-    result: Forecast,
-    project: Project,
-    look: ShardWork,
-    folder: CorpusFolder,
-    active: Sequence[PlannedDialogue],
-    scale: float,
-) -> None:
+@dataclass(frozen=True)
+class _Stand:
+    """A corpus as it stands, and who looks at it; ``settled`` is None where everything is compared by record."""
+
+    project: Project
+    look: ShardWork
+    folder: CorpusFolder
+    settled: Settled | None
+
+    def count(
+        self, shard: int, stage: str, planned: Sequence[PlannedDialogue], orders: Callable[[], Sequence[Order[Any]]]
+    ) -> Inventory:
+        """Count what is there of a stage and what is not; by record only where that is not known."""
+        store = self.folder.shard(shard)
+        receipt = store.receipt(stage)
+        if receipt is not None and self.settled is not None and self.settled.is_settled(shard, stage, planned):
+            return Inventory(current=receipt.num_ok + receipt.num_failed)
+        return take_inventory(orders(), store, stage)
+
+
+def _forecast_text(result: Forecast, stand: _Stand, active: Sequence[PlannedDialogue], scale: float) -> None:
+    project, look = stand.project, stand.look
     have = {scenarios.STAGE: Inventory(), dialogues.STAGE: Inventory()}
     for shard, planned in _shards(active).items():
-        store = folder.shard(shard)
-        have[scenarios.STAGE].add(take_inventory(look.scenario_orders(planned), store, scenarios.STAGE))
-        found = take_inventory(look.dialogue_orders(store, planned), store, dialogues.STAGE)
+        store = stand.folder.shard(shard)
+        have[scenarios.STAGE].add(stand.count(shard, scenarios.STAGE, planned, partial(look.scenario_orders, planned)))
+        found = stand.count(shard, dialogues.STAGE, planned, partial(look.dialogue_orders, store, planned))
         receipt = store.receipt(scenarios.STAGE)
         # A dialogue whose scenario is still to be written has no order yet, and will be missing.
         lost = receipt.num_failed if receipt else 0
         found.missing += max(0, len(planned) - lost - found.current - found.stale - found.missing)
         have[dialogues.STAGE].add(found)
+    if project.manifest.texts is not None:
+        result.stages |= {stage: StageForecast(found) for stage, found in have.items()}
+        if project.manifest.texts.rewrite:
+            _forecast_rewrites(result.stages[dialogues.STAGE], project, look, active)
+        return
     sample = active[:SAMPLE]
     prompts = [_tokens(scenarios.build_request(row, project.manifest, project.book)) for row in sample]
     stage = result.stages[scenarios.STAGE] = StageForecast(_scaled(have[scenarios.STAGE], scale))
@@ -190,6 +236,20 @@ def _forecast_text(
         prompt = _mean([shape[1] for shape in shapes]) / calls
         answer = _mean([shape[2] for shape in shapes]) / calls
         _add_calls(stage, project, round(to_do * calls), prompt, answer)
+
+
+def _forecast_rewrites(
+    stage: StageForecast, project: Project, look: ShardWork, active: Sequence[PlannedDialogue]
+) -> None:
+    """Price one call a dialogue, in which it goes in and comes out about as long."""
+    rules = _mean(
+        [
+            _tokens(build_request(row, [""] * len(row.slot.turns), project.manifest, project.book))
+            for row in active[:SAMPLE]
+        ]
+    )
+    length = _mean([look.taken.texts[row.topic.id].num_characters for row in active]) / CHARACTERS_PER_TOKEN
+    _add_calls(stage, project, stage.inventory.stale + stage.inventory.missing, rules + length, length)
 
 
 def _dialogue_calls(row: PlannedDialogue, project: Project) -> tuple[int, float, float]:
@@ -206,30 +266,27 @@ def _dialogue_calls(row: PlannedDialogue, project: Project) -> tuple[int, float,
     return count, seen, num_fields * TOKENS_PER_FIELD
 
 
-def _forecast_media(
-    result: Forecast,
-    project: Project,
-    look: ShardWork,
-    folder: CorpusFolder,
-    active: Sequence[PlannedDialogue],
-    scale: float,
-) -> None:
+def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDialogue], scale: float) -> None:
+    project, look = stand.project, stand.look
     shards = _shards(active)
     screening = Screening(look, shards)
-    for shard in shards:
-        screening.take(shard)
-    screening.look_at_renders()
+    twins = stand.settled.recall_twins(shards) if stand.settled is not None else None
+    if twins is not None:
+        screening.recall(twins)
+    else:
+        for shard in shards:
+            screening.take(shard)
+        screening.look_at_renders()
     shards = {shard: screening.select(shard) for shard in shards}
-    kinds = Counter(
-        kind for planned in shards.values() for row in planned for turn in row.slot.turns for kind in turn.kinds
-    )
+    kinds = count_parts([row for planned in shards.values() for row in planned])
     if project.manifest.screen.limits:
         _forecast_screen(result, project, shards, scale)
     for modality in project.manifest.media:
         have = Inventory()
         for shard, planned in shards.items():
-            store = folder.shard(shard)
-            have.add(take_inventory(look.render_orders(store, modality, planned), store, modality))
+            store = stand.folder.shard(shard)
+            orders = partial(look.render_orders, store, modality, planned)
+            have.add(stand.count(shard, modality, planned, orders))
         have.missing += max(0, kinds[modality] - have.current - have.stale - have.missing)
         stage = result.stages[modality] = StageForecast(_scaled(have, scale))
         plugin, options = project.plugin(modality), project.options(modality)

@@ -15,6 +15,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import PARTIAL, read_json, sha256_file
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER
+from pipeline.adapters.repair_book import RepairBook
 from pipeline.adapters.scores import CorpusScores
 from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import Ledger, ShardLedger
@@ -25,13 +26,14 @@ from pipeline.values.ids import content_key, part_id, sha256_hex
 from pipeline.values.records import MEDIA, PlannedDialogue
 from pipeline.values.rejections import Rejection, Rejections
 from pipeline.values.units import Bytes
-from pipeline.work import dialogues, scenarios, tables
+from pipeline.work import describing, dialogues, scenarios, tables
 from pipeline.work.media_calls import calls_journal
 from pipeline.work.packing import pack_key, read_rejections
 
 SCHEMAS = {
     scenarios.STAGE: tables.SCENARIOS,
     dialogues.STAGE: tables.DIALOGUES,
+    describing.STAGE: tables.DESCRIPTIONS,
     **{str(modality): tables.RENDERS for modality in MEDIA},
 }
 
@@ -96,13 +98,27 @@ class Collector:
         add("damaged files set aside", sorted(root.rglob(f"*{DAMAGED}")))
         for store in self._stores():
             add("replaced stage files", _unnamed_stage_files(store))
+            lost = self._find_lost(store)
             for modality in MEDIA:
-                add("render journals whose media are in a stage file", _spent_journals(store, str(modality)))
+                spent = () if lost is None else _spent_journals(store, str(modality), lost)
+                add("render journals whose media are in a stage file", spent)
         for packed in self._packed_shards() if self._has_readings else ():
             add("journals of audits whose readings are in a stage file", self._readings(packed).find_journals())
         if ledger is not None:
             add("published files that no ledger names", self._folder.find_unreferenced(ledger))
         return sorted(found.values(), key=lambda item: (item.kind, item.path))
+
+    def _find_lost(self, store: ShardFolder) -> frozenset[str] | None:
+        """Return the keys of renders that a shard's repairs have set aside.
+
+        None where a repair was stopped in the middle: any attempt may yet turn out best, and lies in a journal alone.
+        """
+        if not store.folder.name.isdecimal():
+            return frozenset()
+        repairs = RepairBook(self._folder.work).read(int(store.folder.name)).values()
+        if not all(repair.is_done for repair in repairs):
+            return None
+        return frozenset(one.input_key for repair in repairs for one in repair.lost)
 
     def find_rows(self) -> list[Garbage]:
         """Find rows that no published dialogue rests on."""
@@ -139,6 +155,7 @@ class Collector:
 
     def _stores(self) -> Iterator[ShardFolder]:
         yield self._folder.topics()
+        yield self._folder.texts()
         for index in self._folder.shard_indices():
             yield self._folder.shard(index)
 
@@ -232,20 +249,22 @@ def _unnamed_stage_files(store: ShardFolder) -> list[Path]:
     return sorted(path for path in store.folder.glob("*.parquet") if path.name not in named)
 
 
-def _spent_journals(store: ShardFolder, stage: str) -> list[Path]:
+def _spent_journals(store: ShardFolder, stage: str, lost: frozenset[str]) -> list[Path]:
     """A render stage's journal files, where its stage file holds all that they hold and dialogues still ask for.
 
     The media of a run that was interrupted are in the journal alone. So the newest render of every part that some
-    dialogue has must be the one in the stage file; otherwise the whole journal stays.
+    dialogue has must be the one in the stage file; otherwise the whole journal stays. What a repair has set aside for
+    another attempt does not count: it was measured, and fell short.
     """
     segments = [*store.folder.glob(f"{stage}-e*.jsonl"), *store.folder.glob(f"{stage}-e*.blob")]
     # Of calls that were paid for, the bytes alone: what was spent stands in the lines for good.
     paid = list(store.folder.glob(f"{calls_journal(stage)}-e*.blob"))
-    found = segments if segments and _is_committed(store, stage, stage) else []
-    return sorted([*found, *(paid if paid and _is_committed(store, stage, calls_journal(stage)) else [])])
+    found = segments if segments and _is_committed(store, stage, stage, lost) else []
+    is_spent = bool(paid) and _is_committed(store, stage, calls_journal(stage), lost)
+    return sorted([*found, *(paid if is_spent else [])])
 
 
-def _is_committed(store: ShardFolder, stage: str, journal: str) -> bool:
+def _is_committed(store: ShardFolder, stage: str, journal: str, lost: frozenset[str]) -> bool:
     """Tell whether all that a journal has of current parts is in the stage file."""
     receipt, written = store.receipt(stage), store.receipt(dialogues.STAGE)
     if receipt is None or written is None or not _is_whole(store, receipt) or not _is_whole(store, written):
@@ -253,7 +272,8 @@ def _is_committed(store: ShardFolder, stage: str, journal: str) -> bool:
     rows = store.rows(stage, ["record_id", "inputs"])
     committed = {row["record_id"]: content_key(json.loads(row["inputs"])) for row in rows}
     current = {name for parts in _read_parts(store).values() for name, kind in parts if kind == stage}
-    newest = {e["record"]: e["input_key"] for e in store.journal(journal).entries() if e["event"] != "provenance"}
+    entries = (entry for entry in store.journal(journal).entries() if entry["event"] != "provenance")
+    newest = {entry["record"]: entry["input_key"] for entry in entries if entry["input_key"] not in lost}
     return all(name not in current or committed.get(name) == key for name, key in newest.items())
 
 
@@ -282,6 +302,9 @@ def _is_needed(packed: PackedShard, stage: str) -> Callable[[Row], bool]:
         return lambda row: row["record_id"] in ids
     # A part of a dialogue that was written anew may be gone, or be of another kind.
     needed = {pair for name, pairs in packed.parts.items() if name in ids for pair in pairs}
+    if stage == describing.STAGE:
+        parts = {name for name, _ in needed}
+        return lambda row: row["record_id"] in parts
     return lambda row: (row["record_id"], stage) in needed
 
 

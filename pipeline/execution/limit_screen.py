@@ -135,6 +135,16 @@ class LimitScreen:
         """The audits that the limits take."""
         return [audit.chosen.plugin for audit in self._audits]
 
+    @property
+    def worded(self) -> frozenset[str]:
+        """The measures that rest on the words of a dialogue alone, which no other render can mend."""
+        return frozenset(
+            limit.measure.name
+            for audit in self._audits
+            for limit in audit.limits
+            if limit.about == "dialogue" and not audit.chosen.options.reads_assets
+        )
+
     def count_records(self, shard: int, planned: Sequence[PlannedDialogue]) -> dict[str, int]:
         """Count the records of a shard's dialogues that were made as a whole, by what they are."""
         source = self._source(shard, planned)

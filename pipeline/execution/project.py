@@ -185,8 +185,18 @@ class Project:
             make_topic(" ".join(text.split()), "", f"{self.path}: topics.list") for text in self.manifest.topics.list
         ]
         for name in self.manifest.topics.files:
-            topics += read_topics(self.beside(name), self.book.meta_topics)
+            topics += self.topics_in(name)
         return topics
+
+    def topics_in(self, name: str) -> list[Topic]:
+        """Topics of a file that the manifest names, as it was when it was first asked for."""
+        if name not in self._topic_files:
+            self._topic_files[name] = read_topics(self.beside(name), self.book.meta_topics)
+        return self._topic_files[name]
+
+    @cached_property
+    def _topic_files(self) -> dict[str, list[Topic]]:
+        return {}
 
     def check(self) -> None:
         """Resolve everything that the manifest names, so that nothing is found wrong after money was spent.
@@ -300,7 +310,7 @@ def find_prices(writer: Writer) -> dict[str, Price]:
     """Return prices by model: the writer's own, else the shipped list's, else nothing for an embedded model."""
     listed = load_prices()
     own = {entry.model: entry.price or writer.price for entry in writer.blend}
-    if writer.engine == "embedded":
+    if writer.engine != "openai":
         return {model: price or FREE for model, price in own.items()}
     share = BATCH_SHARE if writer.mode == "batch" else 1.0
     return {model: found.times(share) for model, price in own.items() if (found := price or listed.get(model))}

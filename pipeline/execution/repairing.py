@@ -1,13 +1,15 @@
 """Repair: what falls short is rendered again with the next attempt's seed, and the better attempt is kept.
 
-The decisions lie in a file a shard that the render stage's orders take into account. So a run does the rendering, the
-measuring and the packing, with its budget and its journals; a repair that is killed goes on from there.
+Where no seed helps, an LLM writes the description anew and that is rendered. The decisions lie in a file a shard that
+the orders of a run's stages take into account. So a run does the writing, the rendering, the measuring and the packing,
+with its budget and its journals; a repair that is killed goes on from there.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.adapters.lock import CorpusLock
@@ -20,8 +22,14 @@ from pipeline.execution.limit_trial import select_whole
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.ids import asset_id
+from pipeline.values.manifest import RepairPlan
 from pipeline.values.records import PlannedDialogue
-from pipeline.values.repairs import Miss, Repair, Try
+from pipeline.values.repairs import Miss, Repair, Repairs, Try
+from pipeline.work.briefs import PlacedBrief
+from pipeline.work.describing import DESCRIBED
+from pipeline.work.describing import STAGE as DESCRIPTIONS
+from pipeline.work.limits import Shortfall
+from pipeline.work.orders import Order
 from pipeline.work.sources import SOURCE_FAILED
 
 _COLUMNS = ("record_id", "attempt", "status", "code", "message")
@@ -38,11 +46,15 @@ class RepairReport:
         num_ordered: Assets that this repair had rendered again or put back, over all its rounds.
         num_mended: Of those that fell short, assets that pass now.
         num_short: Assets that no attempt has mended; the best of them is kept, and the screen rejects its dialogue.
+        num_rewritten: Of all of these, assets whose description was written anew.
+        num_failed: Assets for which the LLM found no other description.
     """
 
     num_ordered: int
     num_mended: int
     num_short: int
+    num_rewritten: int = 0
+    num_failed: int = 0
 
 
 class Repairing:
@@ -50,36 +62,46 @@ class Repairing:
 
     Args:
         lock: On the corpus's work, held through all rounds.
-        attempts: Renders of an asset beside its first one.
+        plan: How far a repair goes.
         limit: Of the plan's first dialogues that are worked on; None for all.
     """
 
-    def __init__(self, project: Project, lock: CorpusLock, attempts: int, limit: int | None = None) -> None:
+    def __init__(self, project: Project, lock: CorpusLock, plan: RepairPlan, limit: int | None = None) -> None:
         self._project = project
         self._limit = limit
-        self._attempts = attempts
+        self._plan = plan
         self._look = ShardWork(project, None, Silence())
         self._screen = LimitScreen(project, None, Silence())
         self._book = RepairBook(self._look.folder.work, lock)
 
-    def execute(self, bring_up_to_date: Callable[[], object]) -> RepairReport:
+    def execute(self, bring_up_to_date: Callable[[bool], object]) -> RepairReport:
         """Repair until every asset passes or has spent its attempts.
 
         Args:
-            bring_up_to_date: Runs the manifest to its end, measuring included.
+            bring_up_to_date: Runs the manifest to its end, measuring included; told whether descriptions are written,
+                too. They are not before it was seen whether they are still wanted.
         """
         total = 0
-        bring_up_to_date()
+        bring_up_to_date(False)
         while ordered := self.order_next():
             total += ordered
-            bring_up_to_date()
+            bring_up_to_date(self._plan.rewrite)
         whole = select_whole(self._project, self._limit)
-        repairs = [repair for shard, planned in whole.items() for repair in self._find_current(shard, planned)]
+        repairs = [
+            repair for shard, rows in whole.items() for repair in self._look.current_repairs(shard, rows).values()
+        ]
         passing = [any(one.passes for one in repair.tries if one.wanted == repair.wanted) for repair in repairs]
-        return RepairReport(total, sum(passing), len(passing) - sum(passing))
+        rewrites = [repair.rewrite for repair in repairs if repair.rewrite is not None]
+        return RepairReport(
+            num_ordered=total,
+            num_mended=sum(passing),
+            num_short=len(passing) - sum(passing),
+            num_rewritten=sum(bool(rewrite.text) for rewrite in rewrites),
+            num_failed=sum(bool(rewrite.problem) for rewrite in rewrites),
+        )
 
     def order_next(self) -> int:
-        """Judge the attempts that are there; return how many assets are wanted at another one."""
+        """Judge the attempts that are there; return how many assets are wanted at another one, or in other words."""
         whole = select_whole(self._project, self._limit)
         told = rejected(self._look.folder.root)
         return sum(
@@ -88,43 +110,75 @@ class Repairing:
 
     def _judge(self, shard: int, planned: Sequence[PlannedDialogue]) -> int:
         former = self._book.read(shard)
-        repairs, misses = dict(former), self._find_misses(shard, planned)
+        repairs, found = self._settle(shard, planned, former), self._screen.find(shard, planned)
+        misses = self._as_misses(found)
+        # What falls short by its words alone is past mending by another render.
+        hopeless = {one.dialogue_id for one in found if one.measure.name in self._screen.worded}
+        measured = {row.id for row in self._screen.keep_whole(shard, planned)} - hopeless
         changed = 0
         for modality in self._project.manifest.media:
+            can_rewrite = self._plan.rewrite and modality in DESCRIBED
             store = self._look.folder.shard(shard)
             rows = {row["record_id"]: row for row in store.rows(modality, _COLUMNS)}
             for key, order in self._look.find_orders(store, modality, planned).items():
-                wanted = order.payload.brief.attempt
-                latest = _as_try(rows.get(order.record_id), wanted, misses)
-                known = repairs.get(key)
+                known, row = repairs.get(key), rows.get(order.record_id)
+                # What stands beside a part that could not be made is not measured, which is no sign of its passing.
+                if row is None or (row["status"] == "ok" and order.payload.dialogue_id not in measured):
+                    continue
+                latest = _as_try(row, order, known, misses)
                 if latest is None or (known is None and (latest.passes or latest.failure)):
                     continue
-                repairs[key] = (known or Repair(part_id=order.record_id)).judge(latest, self._attempts)
-                changed += repairs[key].wanted != wanted
+                repair = (known or Repair(part_id=order.record_id)).judge(latest, self._plan.attempts, can_rewrite)
+                repairs[key] = repair
+                changed += repair.wanted != latest.wanted or repair.awaits_text(can_rewrite)
         if repairs != former:
             self._book.write(shard, repairs)
         return changed
 
-    def _find_misses(self, shard: int, planned: Sequence[PlannedDialogue]) -> Misses:
+    def _settle(self, shard: int, planned: Sequence[PlannedDialogue], former: Repairs) -> dict[str, Repair]:
+        """Return the repairs with the descriptions that the LLM has written meanwhile."""
+        orders = {order.record_id: order for order in self._look.description_orders(shard, planned)}
+        rows = {row["record_id"]: row for row in self._look.folder.shard(shard).rows(DESCRIPTIONS)} if orders else {}
+        current = self._look.current_repairs(shard, planned) if orders else {}
+        repairs = dict(former)
+        for key, repair in current.items():
+            order, row = orders.get(repair.part_id), rows.get(repair.part_id)
+            if repair.rewrite is None or repair.rewrite.is_settled or order is None or row is None:
+                continue
+            if json.loads(row["inputs"]) != dict(order.inputs):
+                continue
+            problem = "" if row["status"] == "ok" else f"{row['code']}: {row['message']}"
+            update = {"text": row["text"] or "", "problem": problem, "inputs": dict(order.inputs)}
+            repairs[key] = repair.model_copy(update={"rewrite": repair.rewrite.model_copy(update=update)})
+        return repairs
+
+    def _as_misses(self, found: Sequence[Shortfall]) -> Misses:
         misses: dict[str, list[Miss]] = defaultdict(list)
-        for found in self._screen.find(shard, planned):
-            limit = self._project.manifest.screen.limits[found.measure.name]
-            misses[found.record_id].append(Miss(measure=found.measure.name, limit=limit, value=found.value))
+        for one in found:
+            measure = one.measure
+            miss = Miss(
+                measure=measure.name,
+                better=measure.better,
+                unit=measure.unit,
+                summary=measure.summary,
+                limit=self._project.manifest.screen.limits[measure.name],
+                value=one.value,
+            )
+            misses[one.record_id].append(miss)
         return misses
 
-    def _find_current(self, shard: int, planned: Sequence[PlannedDialogue]) -> Iterator[Repair]:
-        """Yield the repairs of a shard that today's dialogues, words and renderers still ask for."""
-        repairs = self._book.read(shard)
-        if repairs:
-            for modality in self._project.manifest.media:
-                orders = self._look.find_orders(self._look.folder.shard(shard), modality, planned)
-                yield from (repairs[key] for key in orders if key in repairs)
 
-
-def _as_try(row: Row | None, wanted: int, misses: Misses) -> Try | None:
-    """Return how an attempt did; None where it was not made, or its source failed, which says nothing of it."""
-    if row is None or row["code"] == SOURCE_FAILED:
+def _as_try(row: Row, order: Order[PlacedBrief], known: Repair | None, misses: Misses) -> Try | None:
+    """Return how an attempt did; None where its source failed, which says nothing of it."""
+    if row["code"] == SOURCE_FAILED:
         return None
     failure = f"{row['code']}: {row['message']}" if row["status"] == "failed" else ""
     found = tuple(misses.get(asset_id(row["record_id"], row["attempt"]), ()))
-    return Try(wanted=wanted, made=row["attempt"], misses=found, failure=failure)
+    return Try(
+        wanted=order.payload.brief.attempt,
+        made=row["attempt"],
+        input_key=order.input_key,
+        text=known.text if known else "",
+        misses=found,
+        failure=failure,
+    )

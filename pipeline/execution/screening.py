@@ -50,6 +50,10 @@ class Screening:
                 self._unrendered |= mine & find_unrendered(self._look.folder.shard(shard), media)
         self.twins = self._index.find(self._unrendered)
 
+    def recall(self, twins: Mapping[str, Twin]) -> None:
+        """Take over what was decided before over the same dialogues and renders, of which none is taken then."""
+        self.twins = dict(twins)
+
     def reject(self) -> dict[str, Rejection]:
         """Return why twins are rejected."""
         return reject_twins(self.twins)

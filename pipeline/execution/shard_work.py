@@ -25,21 +25,26 @@ from pipeline.contracts.watch import Watch
 from pipeline.execution.collecting import spare_collector
 from pipeline.execution.project import Project
 from pipeline.execution.remote_work import RemoteWork
+from pipeline.execution.text_sources import read_taken, read_turns
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejections
+from pipeline.values.repairs import Repair
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders
 from pipeline.work.call_loop import Paying
 from pipeline.work.context import Writing
+from pipeline.work.describing import DESCRIBED, Description, order_descriptions, write_descriptions
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
 from pipeline.work.orders import Order
 from pipeline.work.packing import Screened, pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.repairing import take_repairs
+from pipeline.work.rewriting import order_rewrites, rewrite_texts
 from pipeline.work.scenarios import order_scenarios, write_scenarios
+from pipeline.work.taking import TakenTexts, fill_sources, fill_texts, order_sources, order_texts
 from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
 
@@ -96,12 +101,31 @@ class ShardWork:
         orders = order_topics(self.project.manifest, self.project.book)
         return await write_topics(orders, self.folder.topics(), self.writing)
 
+    @cached_property
+    def taken(self) -> TakenTexts:
+        """The texts that were taken, as they were committed when they were first asked for."""
+        return read_taken(self.folder)
+
     async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
-        """Write a shard's scenarios and dialogues."""
+        """Write a shard's scenarios and dialogues, or take them."""
         store = self.folder.shard(shard)
+        if self.project.manifest.texts is not None:
+            await fill_sources(self.scenario_orders(planned), store, self.taken, self.watch)
+            if until != scenarios.STAGE:
+                turns = read_turns(self.folder, [row.topic.id for row in planned])
+                orders = self._order_texts(planned)
+                if self.project.manifest.texts.rewrite:
+                    await rewrite_texts(orders, store, turns, self.writing)
+                else:
+                    await fill_texts(orders, store, turns, self.project.manifest, self.watch)
+            return
         await write_scenarios(self.scenario_orders(planned), store, self.writing)
         if until != scenarios.STAGE:
-            await write_dialogues(self.dialogue_orders(store, planned), store, self.writing)
+            await write_dialogues(self.writing_orders(store, planned), store, self.writing)
+
+    async def describe(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
+        """Write anew the descriptions of a shard that repairs want so."""
+        await write_descriptions(self.description_orders(shard, planned), self.folder.shard(shard), self.writing)
 
     def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> Receipt:
         """Render a shard's assets of one modality."""
@@ -120,6 +144,7 @@ class ShardWork:
             load=lambda: self._load(modality),
             watch=self.watch,
             paying=self._paying(modality),
+            tried=frozenset(one.input_key for repair in self._repairs.read(shard).values() for one in repair.tries),
         )
         return render_assets(self.render_orders(store, modality, planned), store, job)
 
@@ -127,7 +152,8 @@ class ShardWork:
         """Publish a shard."""
         manifest = self.project.manifest
         scores = CorpusScores(self.folder.root, manifest.screen.limits).read(shard, {row.id for row in planned})
-        screened = Screened(rejections, scores)
+        repairs = {repair.part_id: repair for repair in self.current_repairs(shard, planned).values()}
+        screened = Screened(rejections, scores, repairs)
         return pack_shard(shard, planned, manifest, self.folder.shard(shard), self.folder, screened)
 
     def read_topics(self) -> tuple[list[Topic], list[Topic]]:
@@ -149,11 +175,28 @@ class ShardWork:
         return order_topics(self.project.manifest, self.project.book)
 
     def scenario_orders(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
-        """What the scenarios stage is asked for."""
+        """What the scenarios stage is asked for: with texts, the places that they were found in."""
+        if self.project.manifest.texts is not None:
+            return order_sources(planned, self.taken)
         return order_scenarios(planned, self.project.manifest, self.project.book)
 
-    def dialogue_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
-        """What the dialogues stage is asked for: every planned dialogue whose scenario is there."""
+    def dialogue_orders(
+        self, store: ShardFolder, planned: Sequence[PlannedDialogue]
+    ) -> Sequence[Order[Scenario] | Order[PlannedDialogue]]:
+        """What the dialogues stage is asked for."""
+        if self.project.manifest.texts is not None:
+            return self._order_texts(planned)
+        return self.writing_orders(store, planned)
+
+    def _order_texts(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
+        """Order every planned dialogue whose text is still among those that are taken."""
+        manifest = self.project.manifest
+        if manifest.texts is not None and manifest.texts.rewrite:
+            return order_rewrites(planned, self.taken, manifest, self.project.book)
+        return order_texts(planned, self.taken, manifest)
+
+    def writing_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
+        """Order every planned dialogue whose scenario is there."""
         rows = store.rows(scenarios.STAGE, ["record_id", "status", "scenario"])
         written = {row["record_id"]: row["scenario"] for row in rows if row["status"] == "ok"}
         ready = [Scenario(row, written[row.id]) for row in planned if row.id in written]
@@ -169,17 +212,51 @@ class ShardWork:
         self, store: ShardFolder, modality: Modality, planned: Sequence[PlannedDialogue]
     ) -> dict[str, Order[PlacedBrief]]:
         """Return the render stage's orders by the input key of their first attempts, which repairs go by."""
+        orders = self._first_orders(modality, self._dialogue_rows(store, planned))
+        repairs = self._repairs.read(int(store.folder.name))
+        return take_repairs(orders, repairs, self.project.manifest.seed, self.project.edit_key(modality))
+
+    def current_repairs(self, shard: int, planned: Sequence[PlannedDialogue]) -> dict[str, Repair]:
+        """Return the repairs of a shard that today's dialogues, words and renderers still ask for, by their keys."""
+        repairs, store = self._repairs.read(shard), self.folder.shard(shard)
+        if not repairs:
+            return {}
+        keys = [key for modality in self.project.manifest.media for key in self.find_orders(store, modality, planned)]
+        return {key: repairs[key] for key in keys if key in repairs}
+
+    def description_orders(self, shard: int, planned: Sequence[PlannedDialogue]) -> list[Order[Description]]:
+        """Return what the stage of descriptions is asked for: every one that a repair wants, or wanted, written anew.
+
+        Those that are there already stay as they are, whatever the prompt has become since.
+        """
+        repairs, store = self._repairs.read(shard), self.folder.shard(shard)
+        if all(repair.rewrite is None for repair in repairs.values()):
+            return []
+        written = self._dialogue_rows(store, planned)
+        turns = {row["record_id"]: row["turns"] for row in written}
+        wanted = []
+        for modality in (modality for modality in self.project.manifest.media if modality in DESCRIBED):
+            first = {order.record_id: order.payload for order in self._first_orders(modality, written)}
+            for key, order in self.find_orders(store, modality, planned).items():
+                rewrite = repairs[key].rewrite if key in repairs else None
+                if rewrite is not None:
+                    placed = first[order.record_id]
+                    wanted.append(Description(placed, turns[placed.dialogue_id], rewrite))
+        return order_descriptions(wanted, self.project.manifest, self.project.book)
+
+    def _first_orders(self, modality: Modality, rows: Sequence[Row]) -> list[Order[PlacedBrief]]:
+        """Return the render stage's orders before any repair."""
+        key, casting = self.project.renderer_key(modality), self.project.casting
+        return order_renders(modality, rows, self.project.manifest, key, casting, self.project.edit_key(modality))
+
+    def _dialogue_rows(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Row]:
+        """Return the dialogues that are there."""
         wanted = {row.id for row in planned}
-        rows: list[Row] = [
+        return [
             row
             for row in store.rows(dialogues.STAGE, ["record_id", "status", "turns"])
             if row["record_id"] in wanted and row["status"] == "ok"
         ]
-        key, casting = self.project.renderer_key(modality), self.project.casting
-        edit_key = self.project.edit_key(modality)
-        orders = order_renders(modality, rows, self.project.manifest, key, casting, edit_key)
-        repairs = self._repairs.read(int(store.folder.name))
-        return take_repairs(orders, repairs, self.project.manifest.seed, edit_key)
 
     async def close(self) -> None:
         """Close the endpoints that were opened."""

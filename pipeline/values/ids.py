@@ -11,6 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -46,6 +47,11 @@ def sha256_hex(data: bytes | str) -> str:
 def content_key(*parts: Any) -> str:
     """Hash JSON-able values into a 16-digit key; equal values give equal keys on every machine."""
     return sha256_hex(canonical_json(parts))[:ID_DIGITS]
+
+
+def content_key_of_list(texts: Sequence[str]) -> str:
+    """Return ``content_key`` of one list, given the canonical JSON of each of its items."""
+    return sha256_hex(f"[[{','.join(texts)}]]")[:ID_DIGITS]
 
 
 def normalise_text(text: str) -> str:
@@ -95,4 +101,12 @@ def rank_by_hash(names: Sequence[str], *salt: Any) -> list[str]:
     The first one is a fair draw; adding a name changes the draw of one record in ``len(names) + 1``, removing one
     changes only the records that had drawn it.
     """
-    return sorted(names, key=lambda name: sha256_hex(canonical_json([name, *salt])))
+    # The canonical JSON of [name, *salt], of which only the name differs. Digests sort as their digits do.
+    tail = f",{canonical_json(salt)[1:]}".encode() if salt else b"]"
+    return sorted(names, key=lambda name: hashlib.sha256(_open_list(name) + tail).digest())
+
+
+@lru_cache(65536)
+def _open_list(name: str) -> bytes:
+    """Canonical JSON of a list up to the end of its first item; pools of names are ranked over and over."""
+    return f"[{canonical_json(name)}".encode()

@@ -48,6 +48,9 @@ _DOMAIN = re.compile(r"(?<![\w.@])((?:[a-z0-9-]{1,63}\.){1,4}(?:com|org|net|io|e
 _HASHTAG = re.compile(r"(?<!\w)[#@](?=[^\W\d])([\w]{1,80})")
 _INITIALS = re.compile(r"\b(?:[A-Z]\.){2,8}(?:(?=\s+[A-Z])|(?<=\.))")
 _ABBREVIATIONS = tuple((re.compile(rf"(?<![\w.]){pattern}(?!\w)"), words) for pattern, words in ABBREVIATIONS.items())
+_ANY_ABBREVIATION = re.compile(rf"(?<![\w.])(?:{'|'.join(ABBREVIATIONS)})(?!\w)")
+"""Most texts have none, which one search tells sooner than a search for each."""
+
 _POWERS = (("²", "squared"), ("³", "cubed"))
 _CAPITALS = re.compile(r"\b[^\W\d_a-z]{2,}(?:'[^\W\d_a-z]+)?s?\b(?! and [A-Z]\b)")
 
@@ -97,11 +100,15 @@ def _strip_markup_only(text: str) -> str:
 
 
 def _normalise(text: str) -> str:
-    text = unicodedata.normalize("NFC", text).translate(_SIGNS)
-    # Superscripts are read by the unit rules before compatibility folding makes plain digits of them.
-    text = "".join(sign if sign in "²³°" else unicodedata.normalize("NFKC", sign) for sign in text).translate(_SIGNS)
+    is_plain = text.isascii()  # then nothing is to be folded, sign by sign
+    if not is_plain:
+        text = unicodedata.normalize("NFC", text).translate(_SIGNS)
+        # Superscripts are read by the unit rules before compatibility folding makes plain digits of them.
+        folded = (sign if sign in "²³°" else unicodedata.normalize("NFKC", sign) for sign in text)
+        text = "".join(folded).translate(_SIGNS)
     text = re.sub(r"(?<!\w)'(?!\d)([^'\n]{1,200})'(?!\w)", r"\1", text)  # a pair of single quotes
-    text = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
+    if not is_plain:
+        text = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
     return re.sub(r"\.{2,}", "…", text)
 
 
@@ -133,8 +140,9 @@ def _say_abbreviations(text: str) -> str:
     text = re.sub(
         r"(\d (?:[A-Z]\w{1,30} ){1,3})St\.(?=(\s+[A-Z])?)", lambda hit: f"{hit[1]}Street{'.' if hit[2] else ''}", text
     )
-    for pattern, words in _ABBREVIATIONS:
-        text = pattern.sub(words, text)
+    if _ANY_ABBREVIATION.search(text):
+        for pattern, words in _ABBREVIATIONS:
+            text = pattern.sub(words, text)
     text = re.sub(r"\b[Ee]tc\.(?=\s+[A-Z]|\s*$)", "et cetera.", text)
     text = re.sub(r"\b[Ee]tc\b\.?", "et cetera", text)
     return _INITIALS.sub(lambda hit: hit[0].replace(".", ""), text)

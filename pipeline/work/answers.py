@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pipeline.values.languages import ENGLISH, LANGUAGES, count_words, is_unspaced, split_words
@@ -186,8 +186,8 @@ def check_overlap(name: str, text: str, earlier: Iterable[str]) -> None:
     Raises:
         InvalidAnswer: names the field and its overlap.
     """
-    known = {gram for other in earlier for gram in four_grams(other)}
-    grams = four_grams(text)
+    known = {gram for other in earlier for gram in _kept_grams(other)}
+    grams = _kept_grams(text)
     overlap = sum(gram in known for gram in grams) / len(grams) if grams else 0.0
     if overlap >= MAX_OVERLAP:
         raise InvalidAnswer(f"the field {name} repeats earlier words ({overlap:.0%} of its 4-grams)")
@@ -198,6 +198,12 @@ def four_grams(text: str) -> list[tuple[str, ...]]:
     words = split_words(text)
     length = GRAM_SIGNS if is_unspaced(text) else 4
     return [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
+
+
+@lru_cache(4096)
+def _kept_grams(text: str) -> list[tuple[str, ...]]:
+    """The same texts come up with every field of a dialogue, and the examples with every dialogue."""
+    return four_grams(text)
 
 
 @cache

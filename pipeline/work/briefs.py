@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pipeline.contracts.render import Brief
+from pipeline.contracts.render import Brief, Voice
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key, derive_random, derive_seed, part_id
@@ -49,13 +50,17 @@ def order_renders(
             its own words.
     """
     orders: dict[str, Order[PlacedBrief]] = {}
+    speakers = _Speakers(manifest, casting)
     for row, turn, part in _places(modality, dialogues):
         dialogue, role, content = row["record_id"], row["turns"][turn]["role"], row["turns"][turn]["parts"][part]
         name = part_id(dialogue, turn, part)
-        brief = _brief(name, dialogue, role, content, manifest, casting)
-        inputs = _inputs(brief, renderer_key)
+        speaker = speakers.find(role, dialogue) if modality is Modality.SPEECH else None
+        brief = _brief(name, content, manifest, speaker)
+        inputs = {"renderer": renderer_key, "brief": key_brief(brief)}
+        if speaker is not None:
+            inputs["voice"] = speaker.key
         source = _source(row, turn, content) if edit_key is not None else None
-        if source is not None:
+        if source is not None and edit_key is not None:
             inputs["source"] = key_source(orders[source], edit_key)
         orders[name] = Order(name, inputs, PlacedBrief(brief, dialogue, turn, part, role, content["text"], source))
     return list(orders.values())
@@ -87,38 +92,62 @@ def _source(row: Row, turn: int, part: Row) -> str | None:
     return part_id(row["record_id"], *read_place(place))
 
 
-def _inputs(brief: Brief, renderer_key: str) -> dict[str, str]:
-    inputs = {
-        "renderer": renderer_key,
-        "brief": key_brief(brief),
-    }
-    if brief.voice is not None:
-        manner = [brief.rate] if brief.emotion is None else [brief.rate, brief.emotion]
-        inputs["voice"] = content_key(brief.voice.model_dump(mode="json"), *manner)
-    return inputs
-
-
-def _brief(
-    name: str,
-    dialogue: str,
-    role: Role,
-    content: Mapping[str, str],
-    manifest: Manifest,
-    casting: Casting | None,
-) -> Brief:
-    kind = Modality(content["kind"])
-    brief = Brief(id=name, modality=kind, text=content["text"], seed=derive_seed(manifest.seed, name, kind))
-    rendering = manifest.render
+def _brief(name: str, content: Mapping[str, str], manifest: Manifest, speaker: _Speaker | None) -> Brief:
+    kind, rendering = Modality(content["kind"]), manifest.render
+    about: dict[str, Any] = {"id": name, "modality": kind, "seed": derive_seed(manifest.seed, name, kind)}
     if kind is Modality.IMAGE and rendering.image is not None:
-        return brief.model_copy(update={"width": rendering.image.width, "height": rendering.image.height})
+        return Brief(**about, text=content["text"], width=rendering.image.width, height=rendering.image.height)
     if kind is Modality.MUSIC and rendering.music is not None:
         seconds = derive_random(manifest.seed, name, "duration").uniform(*rendering.music.seconds)
-        return brief.model_copy(update={"duration": round(seconds, 1)})
-    if rendering.speech is None or casting is None:
-        raise ManifestError(f"render.{kind}: the corpus has {kind} parts and the manifest says nothing of them")
-    rate, emotion = _manner(rendering.speech, manifest.seed, role, dialogue)
-    update = {"text": content["spoken"], "voice": casting.voice_of(role, dialogue), "rate": rate, "emotion": emotion}
-    return brief.model_copy(update=update)
+        return Brief(**about, text=content["text"], duration=round(seconds, 1))
+    if speaker is None:
+        raise _unstated(kind)
+    manner: dict[str, Any] = {"voice": speaker.voice, "rate": speaker.rate, "emotion": speaker.emotion}
+    return Brief(**about, text=content["spoken"], **manner)
+
+
+@dataclass(frozen=True)
+class _Speaker:
+    """Who speaks in a dialogue, and how.
+
+    Attributes:
+        key: Hash over all of it.
+    """
+
+    voice: Voice
+    rate: float
+    emotion: str | None
+    key: str
+
+
+class _Speakers:
+    """Finds the speakers of dialogues; each once, for a hundred voices are ranked for it."""
+
+    def __init__(self, manifest: Manifest, casting: Casting | None) -> None:
+        self._manifest = manifest
+        self._casting = casting
+        self._found: dict[tuple[Role, str], _Speaker] = {}
+
+    def find(self, role: Role, dialogue: str) -> _Speaker:
+        """Return who speaks in a role of a dialogue."""
+        # The assistant is one character, whatever the dialogue.
+        place = (role, dialogue if role == "user" else "")
+        if place not in self._found:
+            self._found[place] = self._cast(role, dialogue)
+        return self._found[place]
+
+    def _cast(self, role: Role, dialogue: str) -> _Speaker:
+        section = self._manifest.render.speech
+        if section is None or self._casting is None:
+            raise _unstated(Modality.SPEECH)
+        voice = self._casting.voice_of(role, dialogue)
+        rate, emotion = _manner(section, self._manifest.seed, role, dialogue)
+        manner = [rate] if emotion is None else [rate, emotion]
+        return _Speaker(voice, rate, emotion, content_key(voice.model_dump(mode="json"), *manner))
+
+
+def _unstated(kind: Modality) -> ManifestError:
+    return ManifestError(f"render.{kind}: the corpus has {kind} parts and the manifest says nothing of them")
 
 
 def _manner(speech: SpeechSection, corpus_seed: int, role: str, dialogue: str) -> tuple[float, str | None]:

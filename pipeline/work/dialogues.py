@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.contracts.chat import ChatRequest, Message
 from pipeline.contracts.prompts import PromptBook
@@ -47,7 +48,15 @@ from pipeline.work.editing import (
 )
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.twins import sketch_texts
-from pipeline.work.wording import LANGUAGE_TEMPLATES, layout_of, say_language, say_rules, say_what_happens, shown
+from pipeline.work.wording import (
+    LANGUAGE_TEMPLATES,
+    key_shown,
+    layout_of,
+    say_language,
+    say_rules,
+    say_what_happens,
+    shown,
+)
 
 STAGE = "dialogues"
 TEMPLATES = {
@@ -73,12 +82,11 @@ def order_dialogues(scenarios: Sequence[Scenario], manifest: Manifest, book: Pro
     shared = writer_inputs(manifest, book, *TEMPLATES[style], *in_language, language=manifest.language)
     orders = []
     for scenario in scenarios:
-        examples = [d.model_dump(mode="json") for d in _examples(scenario, manifest, book)]
         inputs = {
             **shared(scenario.planned.id),
             "scenario": content_key(scenario.planned.topic.text, scenario.text),
             "slot": content_key(scenario.planned.slot.model_dump(mode="json", exclude={"cell"})),
-            "demonstrations": content_key(examples),
+            "demonstrations": key_shown(book, *_shown_to(scenario, manifest)),
         }
         if has_edit(scenario.planned):
             inputs["edits"] = content_key(book.key(editing.TEMPLATES[style]), plan_edit(scenario.planned, book))
@@ -98,13 +106,21 @@ async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, 
         except ChatFailure as exc:
             row.update(status="failed", code=exc.code, message=str(exc), turns=None, text_key=None, sketch=None)
         else:
-            row["turns"] = [turn.model_dump(mode="json") for turn in turns]
-            row["text_key"] = content_key([normalise_text(text) for text in texts_of(turns)])
-            row["sketch"] = sketch_texts(texts_of(turns))
+            row |= written_columns(turns)
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.DIALOGUES, make, writing.gate, asker.sum_up))
+
+
+def written_columns(turns: Sequence[Turn]) -> Row:
+    """Return the columns of a dialogue that is there: its turns, and what tells others that say the same."""
+    texts = texts_of(turns)
+    return {
+        "turns": [turn.model_dump(mode="json") for turn in turns],
+        "text_key": content_key([normalise_text(text) for text in texts]),
+        "sketch": sketch_texts(texts),
+    }
 
 
 async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:
@@ -160,25 +176,34 @@ async def _write_whole(scenario: Scenario, asker: Asker, writing: Writing, spend
 def build_whole(scenario: Scenario, manifest: Manifest, book: PromptBook) -> ChatRequest:
     """Build the one request of a dialogue that is written whole."""
     messages = [Message(role="system", content=say_rules(book, "dialogue.system", manifest.language))]
-    shown_in, written_in = (say_language(book, manifest.language, tag) for tag in (ENGLISH, manifest.language))
-    for example in _examples(scenario, manifest, book):
-        layouts = layout_of(example)
-        has_sources = any(part.edits for turn in example.turns for part in turn.parts)
-        choices = find_choices(layouts) if has_sources else []
-        question = _question(book, example.topic, example.scenario, layouts, choices) + shown_in
-        answer = compact_json(
-            {
-                turn_name(index, layout): say_choices(example.turns, index, _fields(turn, field_names(layout)), choices)
-                for index, (turn, layout) in enumerate(zip(example.turns, layouts, strict=True))
-            }
-        )
-        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
+    ids, has_sources = _shown_to(scenario, manifest)
+    for name in ids:
+        messages += _show_whole(book, name, has_sources, manifest.language)
+    written_in = say_language(book, manifest.language, manifest.language)
     slot, choices = scenario.planned.slot, _choices(scenario.planned)
     question = _question(book, scenario.planned.topic.text, scenario.text, slot.turns, choices) + written_in
     messages.append(Message(role="user", content=question))
     schema = add_choices(dialogue_schema(slot, manifest.language), slot.turns, choices)
     answering = Answering(schema, "dialogue", max_tokens=200 + 180 * len(slot.turns))
     return new_request(manifest, scenario.planned.id, "dialogue", messages, answering)
+
+
+@lru_cache(1024)
+def _show_whole(book: PromptBook, name: str, has_sources: bool, language: str) -> tuple[Message, Message]:
+    """A whole demonstration as an exchange; every dialogue is shown some out of the same hundred."""
+    (example,) = shown(book, [name], has_sources)
+    layouts = layout_of(example)
+    is_edited = any(part.edits for turn in example.turns for part in turn.parts)
+    choices = find_choices(layouts) if is_edited else []
+    question = _question(book, example.topic, example.scenario, layouts, choices)
+    answer = compact_json(
+        {
+            turn_name(index, layout): say_choices(example.turns, index, _fields(turn, field_names(layout)), choices)
+            for index, (turn, layout) in enumerate(zip(example.turns, layouts, strict=True))
+        }
+    )
+    content = question + say_language(book, language, ENGLISH)
+    return Message(role="user", content=content), Message(role="assistant", content=answer)
 
 
 def opening(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Message]:
@@ -252,5 +277,10 @@ def _choices(planned: PlannedDialogue) -> list[Choice]:
 
 
 def _examples(scenario: Scenario, manifest: Manifest, book: PromptBook) -> list[Demonstration]:
+    return shown(book, *_shown_to(scenario, manifest))
+
+
+def _shown_to(scenario: Scenario, manifest: Manifest) -> tuple[tuple[str, ...], bool]:
+    """Ids of the demonstrations, and whether they say which picture starts from which."""
     style, planned = manifest.writer.effective_style, scenario.planned
-    return shown(book, planned.demonstrations[: NUM_SHOWN[style]], style == "whole" and has_edit(planned))
+    return planned.demonstrations[: NUM_SHOWN[style]], style == "whole" and has_edit(planned)

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ class Order(Generic[P]):
     inputs: Mapping[str, str]
     payload: P
 
-    @property
+    @cached_property
     def input_key(self) -> str:
         """One hash over all inputs; a row that carries it still holds."""
         return content_key(dict(self.inputs))

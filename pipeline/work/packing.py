@@ -14,22 +14,30 @@ from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection, Rejections
+from pipeline.values.repairs import Repair
 from pipeline.work import tables
 from pipeline.work.auditing import index_records
 from pipeline.work.rendered import RenderedShard
+from pipeline.work.repairing import publish_history
 from pipeline.work.shard_rows import Loss, ShardRows
 from pipeline.work.twins import Twin
 
-PACK_VERSION = 4
+PACK_VERSION = 5
 SCREEN = "screen"
 
 
 @dataclass(frozen=True)
 class Screened:
-    """What was found out about a shard's dialogues after they were rendered."""
+    """What was found out about a shard's dialogues after they were rendered.
+
+    Attributes:
+        repairs: By part, of the assets that were repaired. They change only with what is rendered, so that the key of
+            what is packed needs nothing of them.
+    """
 
     rejections: Rejections = field(default_factory=dict)
     scores: ShardScores = field(default_factory=ShardScores)
+    repairs: Mapping[str, Repair] = field(default_factory=dict)
 
 
 def pack_key(
@@ -64,7 +72,7 @@ def pack_shard(
     rows = ShardRows.read(planned, manifest, store)
     losses = rows.find_losses(screened.rejections)
     kept = [row for row in planned if row.id not in losses]
-    counts = _Counts(screened.scores, _hash_with_assets(rows) if screened.scores.by_record else {})
+    counts = _Counts(screened, _hash_with_assets(rows) if screened.scores.by_record else {})
     contents: dict[str, Iterable[Row]] = {
         "dialogues": counts.take_dialogues(rows.publish_dialogue(row, has_media=True) for row in kept)
     }
@@ -92,6 +100,7 @@ def pack_shard(
         cells=Counter(row.slot.cell for row in kept),
         features=Counter(f"{row.slot.cell}/{feature}" for row in kept for feature in row.features),
         edits=+counts.edits,
+        repairs=counts.repairs,
         voices=counts.voices,
         stages={stage: receipt.facts for stage, receipt in rows.receipts.items()},
         **_count_losses(planned, losses),
@@ -121,11 +130,14 @@ def _count_losses(planned: Sequence[PlannedDialogue], losses: Mapping[str, Loss]
 
 
 class _Counts:
-    """Adds scores to rows as they go by, and counts what the shard's ledger states of them."""
+    """Adds scores and repairs to rows as they go by, and counts what the shard's ledger states of them."""
 
-    def __init__(self, scores: ShardScores, with_assets: Mapping[str, str]) -> None:
-        self._scores = scores
+    def __init__(self, screened: Screened, with_assets: Mapping[str, str]) -> None:
+        self._scores = screened.scores
+        self._repairs = screened.repairs
         self._with_assets = with_assets
+        self._num_repaired = 0
+        self._mended: set[str] = set()
         self.voices: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
 
@@ -145,7 +157,17 @@ class _Counts:
                 self.voices[row["voice"]] += 1
             if row.get("edited_from"):
                 self.edits.update(from_picture=1, from_words=-1)
-            yield {**row, SCORES: self._scores.of(row["id"], row["sha256"])}
+            repair = self._repairs.get(row["part_id"])
+            repairs = [] if repair is None else publish_history(repair)
+            if repairs:
+                self._num_repaired += 1
+                self._mended.add(row["dialogue_id"])
+            yield {**row, tables.REPAIRS: repairs, SCORES: self._scores.of(row["id"], row["sha256"])}
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """Assets that took more than one attempt, and dialogues that have such; none is stated where there are none."""
+        return {"assets": self._num_repaired, "dialogues": len(self._mended)} if self._num_repaired else {}
 
 
 def _write(publisher: Publisher, name: str, shard: int, rows: Iterable[Row], screened: Screened) -> FileEntry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
@@ -40,10 +41,20 @@ def count_extra(manifest: Manifest, wanted: int, kept: int, planned: int) -> int
 
 
 def extend_plan(
-    existing: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest, book: PromptBook, extra: int = 0
+    existing: Sequence[PlannedDialogue],
+    topics: Sequence[Topic],
+    manifest: Manifest,
+    book: PromptBook,
+    extra: int = 0,
+    *,
+    is_current: bool = False,
 ) -> list[PlannedDialogue]:
-    """Return the plan with whatever the topics and sizes ask for appended, and slots that the mix moved drawn anew."""
-    rows = [_with_current_slot(row, manifest, book) for row in existing]
+    """Return the plan with whatever the topics and sizes ask for appended, and slots that the mix moved drawn anew.
+
+    Args:
+        is_current: The mix, the prompts and the seed are known to be those that all existing rows were drawn from.
+    """
+    rows = list(existing) if is_current else [_with_current_slot(row, manifest, book) for row in existing]
     wanted = count_wanted(manifest, len(topics))
     known = {row.id for row in rows}
     room = wanted - len(_regular(rows, topics, manifest))
@@ -69,6 +80,17 @@ def select_active(
         for row in plan
         if row.id in regular or (row.needed_at is not None and row.needed_at <= wanted and row.topic.id in current)
     ]
+
+
+def count_parts(rows: Sequence[PlannedDialogue]) -> Counter[Modality]:
+    """Count the parts that slots ask for. Rows share slots, so that few of these have to be looked through."""
+    times = Counter(id(row.slot) for row in rows)
+    slots = {id(row.slot): row.slot for row in rows}
+    total: Counter[Modality] = Counter()
+    for key, slot in slots.items():
+        for kind, count in Counter(kind for turn in slot.turns for kind in turn.kinds).items():
+            total[kind] += times[key] * count
+    return total
 
 
 def _regular(plan: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest) -> list[PlannedDialogue]:
@@ -125,12 +147,18 @@ def _draw(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> Planned
     asked = [book.requirements[name] for name in requirements]
     return row.model_copy(
         update={
-            "slot": aim.slot,
-            "demonstrations": _draw_demonstrations(book.demonstrations, aim, row, manifest),
+            "slot": _share(aim.slot),
+            "demonstrations": _draw_demonstrations(book, aim, row, manifest),
             "requirements": requirements,
             "features": features_of(asked) if aim.cell.features else (),
         }
     )
+
+
+@lru_cache(65536)
+def _share(slot: Slot) -> Slot:
+    """Return one object for equal slots: a mix has hundreds of them, a plan millions."""
+    return slot
 
 
 class _Aim(NamedTuple):
@@ -176,13 +204,13 @@ def _with_current_slot(row: PlannedDialogue, manifest: Manifest, book: PromptBoo
     return row if features == row.features else row.model_copy(update={"features": features})
 
 
-def _draw_demonstrations(
-    pool: Mapping[str, Demonstration], aim: _Aim, row: PlannedDialogue, manifest: Manifest
-) -> tuple[str, ...]:
+def _draw_demonstrations(book: PromptBook, aim: _Aim, row: PlannedDialogue, manifest: Manifest) -> tuple[str, ...]:
+    pool = book.demonstrations
     if manifest.writer.effective_style == "turns":
         return _draw_for_shard(pool, row.shard)
     # From the twelve that are closest to the slot, closest first among those drawn.
-    by_fit = sorted(rank_by_hash(list(pool), row.id), key=lambda name: -_fit(pool[name], aim.slot))
+    fits = _fits(book, aim.slot.gives, aim.slot.answers, aim.slot.num_rounds)
+    by_fit = sorted(rank_by_hash(list(pool), row.id), key=lambda name: -fits[name])
     drawn = rank_by_hash(by_fit[:12], row.id, "draw")[:NUM_DEMONSTRATIONS]
     listed = sorted(drawn, key=by_fit.index)
     # First comes one that shows the feature, since stages show the first few alone.
@@ -217,9 +245,17 @@ def _shows(demonstration: Demonstration) -> set[tuple[str, str]]:
     return {(turn.role, part.kind) for turn in demonstration.turns for part in turn.parts}
 
 
-def _fit(demonstration: Demonstration, slot: Slot) -> float:
+@lru_cache(1024)
+def _fits(
+    book: PromptBook, gives: tuple[Modality, ...], answers: tuple[Modality, ...], num_rounds: int
+) -> dict[str, float]:
+    """How close each demonstration is to slots of a kind; a mix has few kinds."""
+
     def jaccard(a: Sequence[Modality], b: Sequence[Modality]) -> float:
         return len({*a} & {*b}) / len({*a} | {*b})
 
-    rounds = 1 / (1 + abs(len(demonstration.turns) // 2 - slot.num_rounds))
-    return jaccard(demonstration.gives, slot.gives) + jaccard(demonstration.answers, slot.answers) + 0.5 * rounds
+    def fit(item: Demonstration) -> float:
+        rounds = 1 / (1 + abs(len(item.turns) // 2 - num_rounds))
+        return jaccard(item.gives, gives) + jaccard(item.answers, answers) + 0.5 * rounds
+
+    return {name: fit(item) for name, item in book.demonstrations.items()}

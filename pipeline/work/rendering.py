@@ -15,17 +15,14 @@ from pipeline.values.ids import asset_id, sha256_hex
 from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
 from pipeline.work import tables
-from pipeline.work.asking import Spend
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.call_loop import CallLoop, Paying, sum_up_calls
 from pipeline.work.media_calls import MediaCaller, calls_journal
 from pipeline.work.orders import Order, base_row, order_key
 from pipeline.work.render_loop import Made, RenderLoop
+from pipeline.work.replaced import SPENT, keep_replaced
 from pipeline.work.sources import SourceShelf, split_waves
-
-SPENT = ("model", *Spend.__dataclass_fields__)
-"""Columns of what a row has cost; without a model where nothing was paid."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,7 @@ class RenderJob:
         size: The batch size, which a worker's shards find together.
         load: Loads the weights at its first call.
         paying: For a renderer that calls an endpoint: what it pays from. The others have none.
+        tried: Keys of the orders that repairs may come back to; such renders outlive what replaces them.
     """
 
     modality: Modality
@@ -47,6 +45,7 @@ class RenderJob:
     load: Callable[[], Renderer]
     watch: Watch
     paying: Paying | None = None
+    tried: frozenset[str] = frozenset()
 
 
 def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: RenderJob) -> Receipt:
@@ -74,6 +73,8 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
         kept |= shelf.find_kept(wave)
         made |= _make([order for order in wave if order.record_id not in kept], shelf, store, job)
         shelf.learn(wave, made)
+    if job.tried:
+        keep_replaced(store, stage, journal, job.tried, kept)
     counts = {"ok": 0, "failed": 0}
     seconds = 0.0
     paid: list[Row] = []
@@ -125,21 +126,22 @@ def _make(
     made = _journalled(shelf.journal, keys)
     if missing := [order for order in wanted if order.record_id in keys and order.record_id not in made]:
         _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
-        made = _journalled(shelf.journal, keys)
+        made |= _journalled(shelf.journal, {order.record_id: keys[order.record_id] for order in missing}, is_new=True)
     return {**made, **orphans}
 
 
-def _journalled(journal: Journal, keys: Mapping[str, str]) -> dict[str, Row]:
+def _journalled(journal: Journal, keys: Mapping[str, str], *, is_new: bool = False) -> dict[str, Row]:
     """Outcomes in the journal that hold for what is ordered now and whose bytes are whole.
 
     Args:
         keys: What each is journalled under, by record.
+        is_new: They were written just now, so that it is enough to check their bytes when these are packed.
     """
     found: dict[str, Row] = {}
     for entry in journal.entries():
         if entry.get("record", "") not in keys or entry["input_key"] != keys[entry["record"]]:
             continue
-        if entry["event"] == "failure" or journal.blob(entry) is not None:
+        if entry["event"] == "failure" or is_new or journal.blob(entry) is not None:
             found[entry["record"]] = entry
     return found
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.contracts.storage import Row
 from pipeline.values.ids import content_key
-from pipeline.values.repairs import Repairs
+from pipeline.values.repairs import Repair, Repairs
 from pipeline.work.briefs import PlacedBrief, key_brief, key_source
 from pipeline.work.orders import Order
 from pipeline.work.render_loop import at_attempt
@@ -32,7 +33,27 @@ def take_repairs(
         first = content_key(inputs)
         repair = repairs.get(first)
         if repair is not None and repair.wanted != placed.brief.attempt:
-            brief = at_attempt(placed.brief, corpus_seed, repair.wanted)
-            placed, inputs["brief"] = replace(placed, brief=brief), key_brief(brief)
+            placed = _at_wanted(placed, repair, corpus_seed)
+            inputs["brief"] = key_brief(placed.brief)
         taken[first] = by_part[order.record_id] = Order(order.record_id, inputs, placed)
     return taken
+
+
+def _at_wanted(placed: PlacedBrief, repair: Repair, corpus_seed: int) -> PlacedBrief:
+    brief = at_attempt(placed.brief, corpus_seed, repair.wanted)
+    if not repair.text:
+        return replace(placed, brief=brief)
+    return replace(placed, brief=brief.model_copy(update={"text": repair.text}), text=repair.text)
+
+
+def publish_history(repair: Repair) -> list[Row]:
+    """Return what an asset's row states of the attempts that were set aside for it, in their order."""
+    return [
+        {
+            "attempt": one.made,
+            "description": one.text or None,
+            "failure": one.failure or None,
+            "missed": [miss.model_dump(include={"measure", "limit", "value"}) for miss in one.misses],
+        }
+        for one in repair.lost
+    ]

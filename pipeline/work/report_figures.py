@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.contracts.ledger import Passing
 from pipeline.values.records import Record
 from pipeline.values.units import USD, Bytes, Seconds
 from pipeline.work.audit_summary import Summary
@@ -147,10 +148,12 @@ class Figures(Record):
 
     Attributes:
         checks: Empty without a ledger.
+        texts: Of a corpus of taken dialogues: ``rows`` read, ``kept``, ``rejected/<rule>``, over all sources.
         reasons: ``stage/code`` with dialogues, the most frequent first.
         num_undecodable: Assets that no audit could decode; None without an audit.
         share_audited: By audit, the share of its records in the corpus that were measured.
         origin: None without a ledger.
+        repairs: None where nothing was repaired.
         worst, random: Ids of the dialogues that the page shows.
     """
 
@@ -158,6 +161,7 @@ class Figures(Record):
     description: str
     fate: Fate
     checks: tuple[Check, ...]
+    texts: Mapping[str, int] = {}
     cells: tuple[CellFigures, ...]
     modalities: tuple[ModalityFigures, ...]
     assets: tuple[AssetFigures, ...]
@@ -176,6 +180,7 @@ class Figures(Record):
     origin: Origin | None
     worst: tuple[str, ...]
     random: tuple[str, ...]
+    repairs: Passing | None = None
 
     @property
     def usd(self) -> USD | None:

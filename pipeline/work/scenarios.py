@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pipeline.contracts.chat import ChatRequest, Message
 from pipeline.contracts.prompts import PromptBook
@@ -10,13 +11,13 @@ from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest
-from pipeline.values.records import Demonstration, PlannedDialogue
+from pipeline.values.records import PlannedDialogue
 from pipeline.work import tables
 from pipeline.work.answers import check_overlap, compact_json, parse_object, plain_text, string_schema
 from pipeline.work.asking import InvalidAnswer, Spend
 from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
-from pipeline.work.wording import name_kinds, shown
+from pipeline.work.wording import key_shown, name_kinds
 
 STAGE = "scenarios"
 TEMPLATES = ("scenario.system", "scenario.user", "retry.user")
@@ -38,7 +39,7 @@ def order_scenarios(
             **shared(row.id),
             "topic": content_key(row.topic.text, _scope(row, book)),
             "slot": content_key(row.slot.gives, row.slot.answers, row.slot.num_rounds),
-            "demonstrations": content_key([d.model_dump(mode="json") for d in _examples(row, manifest, book)]),
+            "demonstrations": key_shown(book, _example_ids(row, manifest)),
             "requirements": content_key([book.requirements[name].text for name in row.requirements]),
         }
         orders.append(Order(row.id, inputs, row))
@@ -48,17 +49,8 @@ def order_scenarios(
 def build_request(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> ChatRequest:
     """Build the first attempt. What is common to all records comes first, so that prefixes can be cached."""
     messages = [Message(role="system", content=book.text("scenario.system"))]
-    for example in _examples(row, manifest, book):
-        question = book.text(
-            "scenario.user",
-            topic=example.topic,
-            scope="",
-            gives=name_kinds(example.gives),
-            answers=name_kinds(example.answers),
-            requirements=[],
-        )
-        answer = compact_json({"scenario": example.scenario.strip()})
-        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
+    for name in _example_ids(row, manifest):
+        messages += _show(book, name)
     question = book.text(
         "scenario.user",
         topic=row.topic.text,
@@ -79,7 +71,7 @@ async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: Shard
     async def make(order: Order[PlannedDialogue]) -> Row:
         manifest, book = writing.manifest, writing.book
         request = build_request(order.payload, manifest, book)
-        examples = [example.scenario for example in _examples(order.payload, manifest, book)]
+        examples = [book.demonstrations[name].scenario for name in _example_ids(order.payload, manifest)]
 
         def parse(text: str) -> str:
             answer = parse_object(text)
@@ -101,8 +93,24 @@ async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: Shard
     return await fill_rows(store, orders, Recipe(STAGE, tables.SCENARIOS, make, writing.gate, asker.sum_up))
 
 
-def _examples(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> list[Demonstration]:
-    return shown(book, row.demonstrations[: NUM_SHOWN[manifest.writer.effective_style]])
+@lru_cache(1024)
+def _show(book: PromptBook, name: str) -> tuple[Message, Message]:
+    """A demonstration's scenario as an exchange; every dialogue is shown some out of the same hundred."""
+    example = book.demonstrations[name]
+    question = book.text(
+        "scenario.user",
+        topic=example.topic,
+        scope="",
+        gives=name_kinds(example.gives),
+        answers=name_kinds(example.answers),
+        requirements=[],
+    )
+    answer = compact_json({"scenario": example.scenario.strip()})
+    return Message(role="user", content=question), Message(role="assistant", content=answer)
+
+
+def _example_ids(row: PlannedDialogue, manifest: Manifest) -> tuple[str, ...]:
+    return row.demonstrations[: NUM_SHOWN[manifest.writer.effective_style]]
 
 
 def _scope(row: PlannedDialogue, book: PromptBook) -> str:

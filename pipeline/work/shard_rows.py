@@ -14,7 +14,7 @@ from pipeline.values.ids import part_id
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality, PlannedDialogue
 from pipeline.values.rejections import Rejection, Rejections
-from pipeline.work import dialogues, scenarios, tables
+from pipeline.work import describing, dialogues, scenarios, tables
 from pipeline.work.rendering import asset_name
 
 TEXT_STAGES = (scenarios.STAGE, dialogues.STAGE)
@@ -40,10 +40,11 @@ class ShardRows:
     """What a shard's stages have made of its planned dialogues.
 
     Attributes:
-        receipts: By stage, of those that today's mix uses.
+        receipts: By stage, of those that today's mix uses, and of descriptions where some were written anew.
         scenarios, dialogues: Rows by id of the dialogue.
         parts: Kind of each part by its id.
         assets: Name of the asset of each media part that was made.
+        words: What it was made from, by its part: what the dialogue says, or a description that was written anew.
         failed_parts: The first failed part of each dialogue that has one.
     """
 
@@ -55,6 +56,7 @@ class ShardRows:
     dialogues: Mapping[str, Row]
     parts: Mapping[str, str]
     assets: Mapping[str, str]
+    words: Mapping[str, str]
     failed_parts: Mapping[str, Loss]
 
     @classmethod
@@ -68,12 +70,13 @@ class ShardRows:
         media = manifest.media
         for stage in (*TEXT_STAGES, *media):
             check_committed(store, stage)
-        receipts = {s: receipt for s in (*TEXT_STAGES, *media) if (receipt := store.receipt(s)) is not None}
+        stages = (*TEXT_STAGES, describing.STAGE, *media)
+        receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
         told = {row["record_id"]: row for row in _whole_rows(store, receipts, scenarios.STAGE)}
         written = {row["record_id"]: row for row in _whole_rows(store, receipts, dialogues.STAGE)}
         parts = current_parts(written)
-        failed, assets = _read_asset_index(store, receipts, media, parts)
-        return cls(planned, manifest, store, receipts, told, written, parts, assets, failed)
+        failed, assets, words = _read_asset_index(store, receipts, media, parts)
+        return cls(planned, manifest, store, receipts, told, written, parts, assets, words, failed)
 
     def find_losses(self, rejections: Rejections) -> dict[str, Loss]:
         """Say what each dialogue is lost for: failed words before a rejection, and that before failed media.
@@ -97,18 +100,23 @@ class ShardRows:
         return losses
 
     def publish_dialogue(self, planned: PlannedDialogue, has_media: bool) -> Row:
-        """Return a dialogue's published row; without media its parts name no assets. Its scores are added later."""
+        """Return a dialogue's published row. Its scores are added later.
+
+        Without media its parts name no assets, and say what the dialogue said before any of it was written anew.
+        """
         scenario, dialogue = self.scenarios[planned.id], self.dialogues[planned.id]
         assets = self.assets if has_media else {}
         turns: list[dict[str, Any]] = []
         for turn_index, turn in enumerate(dialogue["turns"]):
-            parts = [
+            parts = []
+            for index, part in enumerate(turn["parts"]):
+                name = part_id(planned.id, turn_index, index)
+                words = self.words.get(name, part["text"]) if has_media else part["text"]
                 # A stage file that an older version wrote has no columns that came later.
-                {"edits": None, **part, "asset": assets.get(part_id(planned.id, turn_index, index))}
-                for index, part in enumerate(turn["parts"])
-            ]
+                parts.append({"edits": None, **part, "text": words, "asset": assets.get(name)})
             turns.append({"role": turn["role"], "parts": parts})
-        prompts = [_input(scenario, "prompt"), _input(dialogue, "prompt")]
+        # What was taken and not written has neither prompt nor model.
+        prompts = [key for row in (scenario, dialogue) if (key := json.loads(row["inputs"]).get("prompt"))]
         return {
             "id": planned.id,
             "topic": planned.topic.text,
@@ -122,7 +130,7 @@ class ShardRows:
             "scenario": scenario["scenario"],
             "turns": turns,
             "provenance": {
-                "models": sorted({scenario["model"], dialogue["model"]}),
+                "models": sorted({scenario["model"], dialogue["model"]} - {""}),
                 "prompts": prompts,
                 "demonstrations": list(planned.demonstrations),
                 "requirements": list(planned.requirements),
@@ -134,10 +142,14 @@ class ShardRows:
         }
 
     def publish_assets(self, modality: Modality, kept: Collection[str]) -> Iterator[Row]:
-        """Yield the published rows of some dialogues' assets, media and all. Their scores are added later."""
+        """Yield the published rows of some dialogues' assets, media and all. Scores and repairs are added later."""
         medium = "image" if modality is Modality.IMAGE else "audio"
         words = "transcript" if modality is Modality.SPEECH else "description"
-        names = [field.name for field in tables.PUBLISHED[tables.TABLE_OF[modality]] if field.name != SCORES]
+        names = [
+            field.name
+            for field in tables.PUBLISHED[tables.TABLE_OF[modality]]
+            if field.name not in (SCORES, tables.REPAIRS)
+        ]
         for row in self.store.rows(modality):
             if row["dialogue_id"] not in kept or self.parts.get(row["part_id"]) != modality or row["status"] != "ok":
                 continue
@@ -193,11 +205,12 @@ def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) 
 
 def _read_asset_index(
     store: ShardStore, receipts: Mapping[str, Receipt], media: Sequence[Modality], parts: Mapping[str, str]
-) -> tuple[dict[str, Loss], dict[str, str]]:
-    """Return the first failed part of each dialogue, and the asset name of each part that was made."""
-    columns = ["record_id", "dialogue_id", "part_id", "attempt", "status", "code", "message"]
+) -> tuple[dict[str, Loss], dict[str, str], dict[str, str]]:
+    """Return the first failed part of each dialogue, and name and words of the asset of each part that was made."""
+    columns = ["record_id", "dialogue_id", "part_id", "attempt", "status", "code", "message", "text"]
     failed: dict[str, Loss] = {}
     assets: dict[str, str] = {}
+    words: dict[str, str] = {}
     for modality in media:
         rows = list(store.rows(modality, columns))
         if len(rows) != receipts[modality].num_rows:
@@ -206,7 +219,7 @@ def _read_asset_index(
             if parts.get(row["part_id"]) != modality:
                 continue
             if row["status"] == "ok":
-                assets[row["part_id"]] = asset_name(row)
+                assets[row["part_id"]], words[row["part_id"]] = asset_name(row), row["text"]
             else:
                 message = f"{row['part_id']}: {row['message']}"
                 failed.setdefault(row["dialogue_id"], Loss(str(modality), row["code"], message))
@@ -214,8 +227,4 @@ def _read_asset_index(
         if kind in media and name not in assets:
             loss = Loss(kind, "not_made", f"{name}: the stage made no row for it")
             failed.setdefault(name.partition("-")[0], loss)
-    return failed, assets
-
-
-def _input(row: Row, name: str) -> str:
-    return str(json.loads(row["inputs"])[name])
+    return failed, assets, words

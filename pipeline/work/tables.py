@@ -18,6 +18,9 @@ SCHEMA_VERSION = 1
 AUDITS = "anyinstruct_audits"
 """Key of the schema metadata that says which audits were taken, and the limits that held."""
 
+REPAIRS = "repairs"
+"""Column of assets that says what was done to mend them."""
+
 _BASE = [
     ("record_id", pa.string()),
     ("inputs", pa.string()),
@@ -38,7 +41,23 @@ _PART = pa.struct([("kind", pa.string()), ("text", pa.string()), ("spoken", pa.s
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("parts", pa.list_(_PART))]))
 
 TOPICS = pa.schema([*_BASE, ("topics", pa.list_(pa.string())), *_SPEND])
+TEXTS = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("source", pa.string()),
+        ("place", pa.int64()),
+        ("shape", pa.string()),
+        ("rule", pa.string()),
+        ("message", pa.string()),
+        ("has_system", pa.bool_()),
+        ("title", pa.string()),
+        ("lines", pa.list_(pa.string())),
+        ("text_sha256", pa.string()),
+    ]
+)
+"""Every row of instruction data: taken under an id, or rejected by a rule and then without id, title and turns."""
 SCENARIOS = pa.schema([*_BASE, ("scenario", pa.string()), *_SPEND])
+DESCRIPTIONS = pa.schema([*_BASE, ("text", pa.string()), *_SPEND])
 DIALOGUES = pa.schema([*_BASE, ("turns", _TURNS), ("text_key", pa.string()), ("sketch", pa.binary()), *_SPEND])
 
 _ASSET = [
@@ -96,7 +115,15 @@ _PROVENANCE = pa.struct(
         ("usd", pa.float64()),
     ]
 )
+_MISSED = pa.struct([("measure", pa.string()), ("limit", pa.float64()), ("value", pa.float64())])
+_SET_ASIDE = pa.struct(
+    [("attempt", pa.int16()), ("description", pa.string()), ("failure", pa.string()), ("missed", pa.list_(_MISSED))]
+)
+_REPAIRS = (REPAIRS, pa.list_(_SET_ASIDE))
+"""The attempts at an asset that were set aside for the one here; empty for one that was never repaired. A description
+is stated where it is not the dialogue's own, a failure where nothing was made."""
 _SCORES = (SCORES, pa.list_(pa.struct([("measure", pa.string()), ("value", pa.float64())])))
+_MENDED = [*_ASSET, _REPAIRS, _SCORES]
 _DIALOGUE = [
     ("id", pa.string()),
     ("topic", pa.string()),
@@ -146,17 +173,25 @@ PUBLISHED = {
                 ("description", pa.string()),
                 _EDITED_FROM,
                 *_SIZES,
-                *_ASSET,
-                _SCORES,
+                *_MENDED,
             ]
         )
     ),
     "music": _with_features(
-        pa.schema([("id", pa.string()), ("audio", _BYTES), ("description", pa.string()), *_SOUND, *_ASSET, _SCORES])
+        pa.schema(
+            [("id", pa.string()), ("audio", _BYTES), ("description", pa.string()), *_SOUND, *_ASSET, _REPAIRS, _SCORES]
+        )
     ),
     "speech": _with_features(
         pa.schema(
-            [("id", pa.string()), ("audio", _BYTES), ("transcript", pa.string()), *_VOICE, *_SOUND, *_ASSET, _SCORES]
+            [
+                ("id", pa.string()),
+                ("audio", _BYTES),
+                ("transcript", pa.string()),
+                *_VOICE,
+                *_SOUND,
+                *_MENDED,
+            ]
         )
     ),
     "rejected": _with_features(pa.schema([*_REASON, *_JUDGED, *_DIALOGUE])),

@@ -17,7 +17,8 @@ from pipeline.values.pictures import is_earlier_picture, write_place
 from pipeline.values.records import MEDIA, Modality, Record
 from pipeline.values.slots import in_order
 from pipeline.values.words import say_count
-from pipeline.work.tables import TABLE_OF
+from pipeline.work.tables import REPAIRS, TABLE_OF
+from pipeline.work.taking import KEPT, ROWS, count_rejected
 
 Severity = Literal["error", "note"]
 
@@ -89,6 +90,8 @@ class ShardCheck:
         self._voices: Counter[str] = Counter()
         self._shortfalls: Counter[str] = Counter()
         self._num_edited = 0
+        self._num_repaired = 0
+        self._repaired: set[str] = set()
         self._unread: set[str] = set()
 
     def skip(self, table: str) -> None:
@@ -174,6 +177,9 @@ class ShardCheck:
         if row.get("voice"):
             self._voices[row["voice"]] += 1
         self._num_edited += row.get("edited_from") is not None
+        if row[REPAIRS]:
+            self._num_repaired += 1
+            self._repaired.add(row["dialogue_id"])
         part = self._parts.get(name)
         if part is not None:
             yield from _check_place(table, row, part, where)
@@ -197,6 +203,11 @@ class ShardCheck:
         num_named = sum(part["names_source"] for part in self._parts.values())
         return +Counter(from_picture=self._num_edited, from_words=num_named - self._num_edited)
 
+    @property
+    def _repairs(self) -> dict[str, int]:
+        """Repaired assets, counted as a shard's ledger counts them."""
+        return {"assets": self._num_repaired, "dialogues": len(self._repaired)} if self._num_repaired else {}
+
     def _check_counts(self, where: str) -> Iterator[Finding]:
         counts, tables = self._ledger.counts, {"kept": "dialogues", "rejected": "rejected", "failed": "failed"}
         yield from _check_sum(counts, where)
@@ -210,6 +221,7 @@ class ShardCheck:
             ("shortfalls", self._ledger.shortfalls, self._shortfalls, ("rejected",)),
             ("cells", self._ledger.cells, self._cells, ("dialogues",)),
             ("edits", self._ledger.edits, self._edits, ("dialogues", "images")),
+            ("repairs", self._ledger.repairs, self._repairs, ("images", "music", "speech")),
             ("voices", self._ledger.voices, self._voices, ("speech",)),
         )
         for key, claimed, found, needed in claims:
@@ -222,14 +234,14 @@ class RootCheck:
 
     def __init__(self) -> None:
         self._shards: Counter[int] = Counter()
-        keys = ("counts", "reasons", "shortfalls", "edits", "tables", "voices")
+        keys = ("counts", "reasons", "shortfalls", "edits", "repairs", "tables", "voices")
         self._sums: dict[str, Counter[str]] = {key: Counter() for key in keys}
         self._kept: Counter[str] = Counter()
 
     def add(self, ledger: ShardLedger) -> None:
         """Take one shard's ledger."""
         self._shards[ledger.shard] += 1
-        for key in ("counts", "reasons", "shortfalls", "edits", "voices"):
+        for key in ("counts", "reasons", "shortfalls", "edits", "repairs", "voices"):
             self._sums[key].update(getattr(ledger, key))
         for file in ledger.files:
             self._sums["tables"][file.table] += file.num_rows
@@ -246,6 +258,10 @@ class RootCheck:
             yield from _compare(key, getattr(root, key), found, where)
         kept = {name: int(cell.get("kept", 0)) for name, cell in root.matrix.items()}
         yield from _compare("matrix kept", kept, self._kept, where)
+        for source, told in root.texts.items():
+            rows, ended = told.get(ROWS, 0), told.get(KEPT, 0) + count_rejected(told)
+            if rows != ended:
+                yield error("count_wrong", where, f"texts {source}: {rows} rows, {ended} of them kept or rejected")
         planned = sum(int(cell.get("planned", 0)) for cell in root.matrix.values())
         if planned != root.counts.get("planned", 0):
             plans = say_count(planned, "dialogue")

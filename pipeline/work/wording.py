@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pipeline.contracts.prompts import PromptBook
+from pipeline.values.ids import canonical_json, content_key_of_list
 from pipeline.values.languages import ENGLISH, LANGUAGES
 from pipeline.values.records import Demonstration, Modality, TurnLayout
 
@@ -52,8 +54,24 @@ def layout_of(demonstration: Demonstration) -> list[TurnLayout]:
 
 def shown(book: PromptBook, ids: Sequence[str], has_sources: bool = False) -> list[Demonstration]:
     """Return demonstrations by id, in order; ``has_sources`` leaves in which picture starts from which."""
-    found = [book.demonstrations[name] for name in ids]
-    return found if has_sources else [_without_sources(one) for one in found]
+    return [_shown(book, name, has_sources) for name in ids]
+
+
+def key_shown(book: PromptBook, ids: Sequence[str], has_sources: bool = False) -> str:
+    """Hash over what :func:`shown` returns."""
+    return content_key_of_list([_shown_json(book, name, has_sources) for name in ids])
+
+
+# Every dialogue is shown some out of the same hundred.
+@lru_cache(1024)
+def _shown(book: PromptBook, name: str, has_sources: bool) -> Demonstration:
+    found = book.demonstrations[name]
+    return found if has_sources else _without_sources(found)
+
+
+@lru_cache(1024)
+def _shown_json(book: PromptBook, name: str, has_sources: bool) -> str:
+    return canonical_json(_shown(book, name, has_sources).model_dump(mode="json"))
 
 
 def _without_sources(demonstration: Demonstration) -> Demonstration:

@@ -190,3 +190,15 @@ def test_whatever_is_appended_comes_back(items: list[tuple[dict[str, Any], bytes
         assert [{key: entry[key] for key in entry if key != "blob"} for entry in found] == [e for e, _ in items]
         assert [made.blob(entry) if "blob" in entry else None for entry in found] == [data for _, data in items]
         assert made.num_damaged == 0
+
+
+def test_a_journal_that_nobody_holds_has_no_file_open(tmp_path: Path) -> None:
+    opened = Path("/proc/self/fd")
+    before = len(list(opened.iterdir()))
+    held = FileJournal(tmp_path, "image", 0)
+    held.append({"key": "held"}, b"bytes")
+    assert len(list(opened.iterdir())) == before + 2
+    for epoch in range(1, 40):
+        FileJournal(tmp_path, "image", epoch).append({"key": f"{epoch}"}, b"bytes")
+    assert len(list(opened.iterdir())) == before + 2
+    assert [entry["key"] for entry in held.entries()] == ["held", *map(str, range(1, 40))]

@@ -56,7 +56,8 @@ def used(tiny_original: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) ->
     run_here(AuditSetting(corpus.root, ("picture-basics",), limits={"image.contrast": 2.0}))
     kept, picture = corpus.rows("dialogues")[0]["id"], corpus.rows("images")[0]
     VerdictBook(corpus.root).file("anna").append(Verdict(dialogue_id=kept, decision="reject", note="no"))
-    missed = Try(wanted=0, made=0, misses=(Miss(measure="image.contrast", limit=2.0, value=0.5),))
+    miss = Miss(measure="image.contrast", better="higher", limit=2.0, value=0.5)
+    missed = Try(wanted=0, made=0, input_key="0" * 16, misses=(miss,))
     repair = Repair(part_id=picture["part_id"], wanted=1, tries=(missed,))
     RepairBook(corpus.root / "work").write(0, {"a-key": repair})
     tally = {"t": 1.0, "event": "tally", "pid": 1, "state": "done", "stages": {"image": {"done": 1, "total": 2}}}

@@ -152,6 +152,16 @@ def test_the_good_manifest_is_good(tmp_path: Path) -> None:
             "m.yaml:16: render.music.seconds: soundfont makes 20 s at most; lower it to 20 (is [10, 30])",
         ),
         (
+            "image: {renderer: minimal-image",
+            "image: {renderer: storyboard, width: 2048, height: 256",
+            "m.yaml:12: render.image.width: 2048 x 256 pixels, one side may be at most 4 times the other",
+        ),
+        (
+            "image: {renderer: minimal-image",
+            "image: {renderer: diffusers, options: {model: stable-diffusion-v1-5/stable-diffusion-v1-5}, width: 500",
+            "m.yaml:12: render.image.width: 500 is no multiple of 8; state 496 or 504",
+        ),
+        (
             "name: small",
             "name: small\nintended_use: commercial",
             "m.yaml:14: render.music: musicgen uses models that forbid commercial use",

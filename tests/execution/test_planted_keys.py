@@ -42,10 +42,10 @@ class Parrot(Endpoint):
             return web.json_response(words, status=400, headers={"x-request-id": said})
         whole = await super().answer(request)
         if self._num_calls % 7 == 0:
-            return web.Response(text=f"{(whole.text or '')[:40]}{said}", content_type="application/json")
+            return web.Response(body=(whole.text or "").encode()[:40] + said.encode(), content_type="application/json")
         text = (whole.text or "").replace('"stop"', f'"stop {said}"').replace('"tester"', f'"tester {said}"')
         if self._num_calls % 3 == 0:
-            text = text.replace(".\\\"", f" {said}.\\\"", 1)
+            text = text.replace('.\\"', f' {said}.\\"', 1)
         return web.Response(text=text, content_type="application/json", headers={"x-request-id": said})
 
 

@@ -30,6 +30,9 @@ class Here:
     async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
         await self._work.compose(shard, planned, until)
 
+    async def describe(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
+        await self._work.describe(shard, planned)
+
     async def render(self, shard: int, modality: Modality, planned: Sequence[PlannedDialogue]) -> None:
         self._work.render(shard, modality, planned)
 

@@ -26,7 +26,7 @@ from pipeline.adapters.renderers import kokoro, piper
 from pipeline.adapters.speech import SpeechOptions
 from pipeline.adapters.voices import load_voices
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Readings, Sketch
-from pipeline.contracts.render import Brief, Render, Renderer
+from pipeline.contracts.render import Brief, Render, Renderer, RendererPlugin
 from pipeline.values.records import Modality
 from pipeline.values.spoken import spoken_form
 from tests.support.planted_media import Planted
@@ -89,8 +89,8 @@ MEASURES = {
 
 @cache
 def _renderer(name: str) -> Renderer:
-    plugin = {"kokoro": kokoro.PLUGIN, "piper": piper.PLUGIN}[name]
-    return plugin.load(SpeechOptions(threads=1), ModelCache())
+    plugins: dict[str, RendererPlugin] = {"kokoro": kokoro.PLUGIN, "piper": piper.PLUGIN}
+    return plugins[name].load(SpeechOptions(threads=1), ModelCache())
 
 
 @cache

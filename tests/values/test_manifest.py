@@ -103,7 +103,7 @@ def test_the_good_manifest_says_what_it_says(tmp_path: Path) -> None:
         ("  model: made-up\n", "", "corpus.yaml:13: writer: state either model, or models with weights"),
         ("  list: [kites, bread ovens]", "  files: []", "name at least one source of topics: list, files or generate"),
         ("schema_version: 1", "schema_version: 2", "corpus.yaml:1: schema_version: must be 1 (is 2)"),
-        ("engine: openai", "engine: magic", "writer.engine: must be 'embedded' or 'openai' (is 'magic')"),
+        ("engine: openai", "engine: magic", "writer.engine: must be 'embedded', 'openai' or 'none' (is 'magic')"),
         (
             "{renderer: minimal-image}",
             "{renderer: minimal-image, width: 8}",
@@ -321,3 +321,14 @@ def test_limits_of_the_screen_are_kept_and_not_written_where_there_are_none(tmp_
     assert (made.screen.limits, made.screen.audits) == ({"image.contrast": 0.05}, {"one": {"threads": 2}})
     assert load(tmp_path, made_again(made)).screen == made.screen
     assert load(tmp_path, GOOD).screen.model_dump(mode="json") == {"near_duplicates": 0.6}
+
+
+def test_how_far_a_repair_goes_is_kept_and_not_written_where_nobody_says(tmp_path: Path) -> None:
+    made = load(tmp_path, f"{GOOD}repair: {{attempts: 5, rewrite: false}}\n")
+    assert (made.repair.attempts, made.repair.rewrite) == (5, False)
+    assert load(tmp_path, made_again(made)).repair == made.repair
+    assert "repair" not in load(tmp_path, GOOD).model_dump(mode="json")
+
+
+def test_a_repair_without_an_attempt_is_refused(tmp_path: Path) -> None:
+    assert "corpus.yaml:22: repair.attempts: " in complaint(tmp_path, f"{GOOD}repair: {{attempts: 0}}\n")

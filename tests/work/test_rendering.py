@@ -21,7 +21,8 @@ from pipeline.values.records import Modality
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.orders import Order, order_key
-from pipeline.work.rendering import SPENT, RenderJob, asset_name, render_assets
+from pipeline.work.rendering import RenderJob, asset_name, render_assets
+from pipeline.work.replaced import SPENT
 from tests.support.corpora import flip_byte
 from tests.support.stages import Notes, damage_column
 

@@ -15,10 +15,14 @@ from pipeline.adapters.images import ImageExtension
 from pipeline.adapters.renderers.diffusers.known import MODELS, TYPICAL, Known, look_up
 from pipeline.adapters.weights import WeightOptions, allows_commercial_use, check_source, is_folder, name_source
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
+from pipeline.values.manifest import ImageSection, RendererChoice
 from pipeline.values.records import Modality
-from pipeline.values.units import Seconds
+from pipeline.values.units import Pixels, Seconds
 
 PACKAGES = {"torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate"}
+
+GRID: Pixels = 8
+"""The least by which a latent model's sides go up: a latent pixel stands for 8 x 8."""
 
 ACHIEVED_TERAFLOPS = 300.0
 """Assumed speed of one H100 in bfloat16: 30 % of its dense peak of 989 TFLOP/s."""
@@ -184,6 +188,17 @@ class DiffusersPlugin:
     def describe_edits(self, options: DiffusersOptions) -> Mapping[str, Any]:
         """How far a changed picture may leave the one that it starts from."""
         return {"edit_strength": options.edit_strength}
+
+    def refuse_section(self, options: DiffusersOptions, section: RendererChoice) -> Mapping[str, str]:
+        """Name a side that no model's grid of latents comes to; some want multiples of 16 or 32, and say so later."""
+        if not isinstance(section, ImageSection):
+            return {}
+        sides = {"width": section.width, "height": section.height}
+        return {
+            key: f"{side} is no multiple of {GRID}; state {side // GRID * GRID} or {side // GRID * GRID + GRID}"
+            for key, side in sides.items()
+            if side % GRID
+        }
 
     def load(self, options: DiffusersOptions, models: ModelFiles) -> Renderer:
         """Fetch what the hub's cache lacks, load the weights and put them on the device.

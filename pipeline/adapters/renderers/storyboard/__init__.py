@@ -12,7 +12,9 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.adapters.images import ImageExtension
+from pipeline.adapters.renderers.storyboard.sizes import refuse_size
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
+from pipeline.values.manifest import ImageSection, RendererChoice
 from pipeline.values.records import Modality
 from pipeline.values.units import Seconds
 
@@ -75,6 +77,12 @@ class StoryboardPlugin:
 
     def describe_edits(self, options: StoryboardOptions) -> Mapping[str, Any]:
         """Nothing to choose: a changed picture is drawn anew after its own description, with its source's chances."""
+        return {}
+
+    def refuse_section(self, options: StoryboardOptions, section: RendererChoice) -> Mapping[str, str]:
+        """Name a size that is too large or too narrow."""
+        if isinstance(section, ImageSection) and (why := refuse_size(section.width, section.height)):
+            return {"width": why}
         return {}
 
     def load(self, options: StoryboardOptions, models: ModelFiles) -> Renderer:

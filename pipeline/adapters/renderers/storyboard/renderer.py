@@ -12,6 +12,7 @@ from pipeline.adapters.renderers.storyboard.finding import Finder
 from pipeline.adapters.renderers.storyboard.icons import IconSet
 from pipeline.adapters.renderers.storyboard.parse import read_description
 from pipeline.adapters.renderers.storyboard.scene import compose
+from pipeline.adapters.renderers.storyboard.sizes import refuse_size
 from pipeline.adapters.renderers.storyboard.subjects import keep_setting
 from pipeline.adapters.renderers.storyboard.vocabulary import load_vocabulary
 from pipeline.contracts.render import Brief, ImageFacts, ModelFiles, Render, RenderFailure
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from pipeline.adapters.renderers.storyboard import StoryboardOptions
 
 DEFAULT_SIDE: Pixels = 512
-MIN_SIDE: Pixels = 16
-MAX_SIDE: Pixels = 2_048
-MAX_ASPECT = 4.0
 
 
 class StoryboardRenderer:
@@ -94,16 +92,6 @@ def _refuse(brief: Brief, width: Pixels, height: Pixels) -> RenderFailure | None
         return RenderFailure(
             code="bad_brief", message=f"brief {brief.id}: modality is {brief.modality}, must be {Modality.IMAGE}"
         )
-    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
-        return RenderFailure(
-            code="bad_brief",
-            message=f"brief {brief.id}: {width} x {height} pixels, each side must be {MIN_SIDE} to {MAX_SIDE}",
-        )
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        return RenderFailure(
-            code="bad_brief",
-            message=(
-                f"brief {brief.id}: {width} x {height} pixels, one side may be at most {MAX_ASPECT:g} times the other"
-            ),
-        )
+    if why := refuse_size(width, height):
+        return RenderFailure(code="bad_brief", message=f"brief {brief.id}: {why}")
     return None

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.llm.driving import running_server
+from bench.scale import __main__ as bench
+from bench.scale.goals import Goal, judge_growth, judge_overhead
+from bench.scale.manifests import Shape, grow, write_manifest
+from bench.scale.measuring import Made, Size, measure_encoding, measure_size
+from bench.scale.watching import Cost, Watched
+from pipeline.execution.project import load_project
+from pipeline.work.planning import count_wanted, extend_plan
+
+
+def answers(url: str, schema: dict[str, Any], seed: int) -> Any:
+    body = {"messages": [], "seed": seed, "response_format": {"json_schema": {"name": "x", "schema": schema}}}
+    with urllib.request.urlopen(f"{url}/chat/completions", json.dumps(body).encode(), timeout=10) as response:
+        return json.loads(json.load(response)["choices"][0]["message"]["content"])
+
+
+def test_the_endpoint_fits_a_schema_and_says_the_same_to_the_same() -> None:
+    words = {"type": "string", "maxLength": 300}
+    schema = {"type": "object", "properties": {"a": words, "b": {"type": "string", "maxLength": 40}}}
+    with running_server(bench.ENDPOINT) as server:
+        first, again, other = (answers(server.url, schema, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert (len(first["a"].split()), len(first["b"].split())) == (12, 5)
+
+
+def test_manifests_have_the_published_set_s_shape(tmp_path: Path) -> None:
+    project = load_project(write_manifest(tmp_path, Shape(1080), "http://127.0.0.1:9/v1"))
+    topics = project.written_topics()
+    assert len({topic.id for topic in topics}) == 200
+    plan = extend_plan([], topics, project.manifest, project.book)
+    assert len(plan) == 1080
+    kinds = [str(kind) for row in plan for turn in row.slot.turns for kind in turn.kinds]
+    # 205,000 pictures, 113,000 pieces of music and 503,000 clips over 108,000 dialogues
+    assert kinds.count("image") / 1080 == pytest.approx(1.9, rel=0.03)
+    assert kinds.count("music") / 1080 == pytest.approx(1.05, rel=0.03)
+    assert kinds.count("speech") / 1080 == pytest.approx(4.66, rel=0.03)
+    grow(tmp_path, 200, 50)
+    grown = load_project(tmp_path / "manifest.yaml")
+    assert grown.written_topics()[:200] == topics
+    assert count_wanted(grown.manifest, 250) == 1080 + 300
+
+
+def test_text_alone_needs_no_renderer(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path, Shape(10, has_media=False), "http://127.0.0.1:9/v1")
+    assert load_project(path).manifest.media == ()
+
+
+def made(num_dialogues: int, **costs: Cost) -> Made:
+    run = Watched(wall=10.0, costs={"driver": Cost(1.0, 200.0), **costs})
+    assets = {"images": 2 * num_dialogues, "speech": 3 * num_dialogues}
+    return Made(Shape(num_dialogues), run, 2 * num_dialogues, assets, [], Size(1, 1, 1))
+
+
+def test_a_line_is_straight_where_every_dialogue_costs_the_same() -> None:
+    straight = [made(n, Composer=Cost(5 + n / 100, 100)) for n in (100, 200, 400)]
+    bent = [made(n, Composer=Cost(5 + n * n / 10000, 100 + n)) for n in (100, 200, 400)]
+    assert [goal.value for goal in judge_growth(straight)] == pytest.approx([1.0, 0.0, 0.0])
+    assert [goal.value for goal in judge_growth(bent)] == pytest.approx([2.0, 300.0, 0.0])
+
+
+def test_what_starting_checking_and_encoding_take_is_no_overhead() -> None:
+    def size(count: int) -> Made:
+        return made(
+            count, Composer=Cost(5 + 0.004 * count), RenderWorker=Cost(3 + 0.009 * count), _pack=Cost(0.001 * count)
+        )
+
+    call, asset = judge_overhead([size(100), size(400)], checks=400 * 0.002, encoding=400 * 0.005)
+    assert call.value == pytest.approx(1.0)  # 4 ms a dialogue, 2 of them checks, over two calls
+    assert asset.value == pytest.approx(1.0)  # 10 ms a dialogue, 5 of them encoding, over five assets
+
+
+def test_missed_goals_are_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    goals = [Goal("plan", 2.0, 3.0, "s"), Goal("run", 20.0, 15.0, "s")]
+    assert bench.tell(goals, made(100), slack=1.0) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "1 of 2 goals met; 100 dialogues in 10 s, 10.0/s"
+    assert "MISSED" in said[-2]
+    assert bench.tell(goals, made(100), slack=2.0) == 0
+
+
+def test_encoding_is_measured_by_count() -> None:
+    assert measure_encoding({}) == 0.0
+    assert measure_encoding({"images": 1000}) > 0
+
+
+def test_sizes_tell_published_files_from_others(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "plan").write_bytes(b"12345")
+    (tmp_path / "ledger.json").write_bytes(b"123")
+    assert measure_size(tmp_path) == Size(2, 3, 8)
