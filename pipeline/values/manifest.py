@@ -411,16 +411,11 @@ class Manifest(Section):
     language: str = ENGLISH
     """Of what is typed and spoken; topics, scenarios and what renderers of images and music read stay English."""
     intended_use: Literal["research", "commercial"] = "research"
-<<<<<<< HEAD
-    topics: Topics
-    prompts: FilePath | None = None
-=======
     topics: Topics = Topics()
     # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
     texts: Texts | None = Field(None, exclude_if=_is_absent)
     """Dialogues that are taken from instruction data in place of being written about topics."""
-    prompts: str | None = None
->>>>>>> main
+    prompts: FilePath | None = None
     """Folder of templates, demonstrations and meta-topics; None takes the shipped one."""
     size: Size = Size()
     mix: tuple[Cell, ...] = Field(min_length=1)
