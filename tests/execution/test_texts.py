@@ -67,8 +67,12 @@ def write_rows(path: Path, *rows: Mapping[str, Any]) -> None:
 
 
 def rows_of(corpus: Path, table: str) -> dict[str, dict[str, Any]]:
-    files = sorted((corpus / table).glob("*.parquet"))
-    return {row["id"]: row for file in files for row in pq.read_table(file).to_pylist()}
+    """Published rows by id; files that no ledger names any more lie beside them until `gc`."""
+    folder = CorpusFolder(corpus)
+    ledger = folder.read_ledger()
+    assert ledger is not None
+    files = [file for entry in ledger.shards for file in folder.read_shard_ledger(entry).files if file.table == table]
+    return {row["id"]: row for file in files for row in pq.read_table(corpus / file.path).to_pylist()}
 
 
 @pytest.fixture
