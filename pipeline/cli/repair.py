@@ -89,10 +89,11 @@ def _repair(
 
 
 def _conclude(console: Console, project: Project, report: RepairReport) -> None:
+    rest = f"; {report.num_short:,} do not, and the screen rejects their dialogues" if report.num_short else ""
     lines = [
         f"{'Repaired' if report.num_ordered else 'Nothing was to do'}: {project.corpus}",
-        f"Of {say_count(report.num_mended + report.num_short, 'asset')} that fell short, {report.num_mended:,} pass "
-        f"now; {report.num_short:,} do not, and the screen rejects their dialogues.",
+        f"Of {say_count(report.num_mended + report.num_short, 'asset')} that fell short, {report.num_mended:,} pass now"
+        f"{rest}.",
     ]
     if report.num_rewritten or report.num_failed:
         failed = f"; for {report.num_failed:,} the LLM found no other words" if report.num_failed else ""
