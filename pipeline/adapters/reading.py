@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from pipeline.adapters.columns import check_kinds
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import read_json
 from pipeline.contracts.ledger import FileEntry, ShardEntry
@@ -312,8 +313,10 @@ def _ids_in(path: Path, prefix: str) -> Iterator[str]:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            check_kinds(path, file.schema_arrow)
             yield file
-    except (OSError, pa.ArrowException) as exc:
+    # No checksum covers the names of columns: one that is asked for may not be there.
+    except (OSError, pa.ArrowException, IndexError, KeyError) as exc:
         raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
 
 
@@ -328,7 +331,10 @@ def _listed(row: Row) -> Listed:
 
 
 def _slot(plan: Row) -> Slot:
-    return Slot.model_validate_json(plan["slot"])
+    try:
+        return Slot.model_validate_json(plan["slot"] or "")
+    except ValidationError as exc:
+        raise CorpusError(f"work/plan.parquet: {plan['id']}: its slot is none; run `anyinstruct verify`") from exc
 
 
 def _planned_line(row: Row, scenario: Row | None, dialogue: Row | None) -> Listed:
