@@ -15,6 +15,7 @@ import soundfile
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_integers, decode_sound
 from pipeline.adapters.journal import FileJournal
+from pipeline.adapters.readings import CorpusReadings
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.ledger import ShardEntry
 from pipeline.contracts.storage import Receipt
@@ -118,3 +119,14 @@ def test_a_header_that_claims_hours_takes_no_memory(decode: Any, seconds: int) -
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["../../victim", "a/b", "..", "a\0b"])
+def test_an_index_of_audits_names_no_file_elsewhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "corpus" / "audits").mkdir(parents=True)
+    (tmp_path / "victim.json").write_text("{}")
+    taken = {"name": name, "version": "1", "about": "image", "compares": True, "fingerprint": "", "measures": []}
+    (tmp_path / "corpus" / "audits" / "index.json").write_text(json.dumps([taken]))
+    with pytest.raises(CorpusError, match=r"index\.json: is damaged"):
+        list(CorpusReadings(tmp_path / "corpus").findings())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "victim.json"]
