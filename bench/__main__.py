@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("demo", "llm", "music_fit", "render", "writing")
+NAMES = ("demo", "llm", "music_fit", "render", "scale", "writing")
 
 
 def main() -> int:

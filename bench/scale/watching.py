@@ -104,8 +104,8 @@ class _Seen:
                     kind = "driver" if process.pid == driver else _kind(process.cmdline())
             except psutil.Error:
                 continue
-            # An idle worker keeps what it was, and one process may run pack tasks one after the other.
-            if kind != "idle" or process.pid not in self._kinds:
+            # An idle worker stays what it was, and one that is ending has no title any more.
+            if kind in OURS or process.pid not in self._kinds:
                 self._kinds[process.pid] = kind
             self._cpu[process.pid] = times.user + times.system
             self._peak[process.pid] = max(self._peak[process.pid], memory.rss / 1e6)

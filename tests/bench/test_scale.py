@@ -12,7 +12,7 @@ from bench.scale import __main__ as bench
 from bench.scale.goals import Goal, judge_growth, judge_overhead
 from bench.scale.manifests import Shape, grow, write_manifest
 from bench.scale.measuring import Made, Size, measure_encoding, measure_size
-from bench.scale.watching import Cost, Watched
+from bench.scale.watching import Cost, Watched, watch
 from pipeline.execution.project import load_project
 from pipeline.work.planning import count_wanted, extend_plan
 
@@ -85,6 +85,14 @@ def test_missed_goals_are_told_and_counted(capsys: pytest.CaptureFixture[str]) -
     assert said[-1] == "1 of 2 goals met; 100 dialogues in 10 s, 10.0/s"
     assert "MISSED" in said[-2]
     assert bench.tell(goals, made(100), slack=2.0) == 0
+
+
+def test_a_command_is_watched_to_its_end(tmp_path: Path) -> None:
+    seen = watch(["plan", str(tmp_path / "missing.yaml")], tmp_path / "log")
+    assert seen.code != 0
+    assert "missing.yaml" in seen.output
+    assert list(seen.costs) == ["driver"]
+    assert seen.peak == seen.costs["driver"].peak > 1.0
 
 
 def test_encoding_is_measured_by_count() -> None:
