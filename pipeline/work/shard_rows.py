@@ -44,7 +44,7 @@ class ShardRows:
         scenarios, dialogues: Rows by id of the dialogue.
         parts: Kind of each part by its id.
         assets: Name of the asset of each media part that was made.
-        words: What it was made from, by its part: what the dialogue says, or a description that was written anew.
+        words: By part, the description that a picture or a piece was made from; one that was written anew, maybe.
         failed_parts: The first failed part of each dialogue that has one.
     """
 
@@ -155,10 +155,15 @@ class ShardRows:
                 continue
             name = asset_name(row)
             media = {"bytes": row["data"], "path": f"{name}.{row['extension']}"}
-            extra = {"id": name, medium: media, words: row["text"]}
+            extra = {"id": name, medium: media, words: self._said(row) if modality is Modality.SPEECH else row["text"]}
             # A stage file that an older version wrote has no columns that came later.
             yield {key: extra[key] if key in extra else row.get(key) for key in names}
         check_committed(self.store, modality)  # a file whose damage shows while it is read yields fewer rows
+
+    def _said(self, row: Row) -> str:
+        """Return what a clip's part says today; spelt otherwise and spoken alike, it is not rendered again."""
+        text: str = self.dialogues[row["dialogue_id"]]["turns"][row["turn"]]["parts"][row["part"]]["text"]
+        return text
 
     def publish_failure(self, planned: PlannedDialogue, loss: Loss) -> Row:
         """Return the published row of a dialogue that could not be made."""
@@ -206,7 +211,7 @@ def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) 
 def _read_asset_index(
     store: ShardStore, receipts: Mapping[str, Receipt], media: Sequence[Modality], parts: Mapping[str, str]
 ) -> tuple[dict[str, Loss], dict[str, str], dict[str, str]]:
-    """Return the first failed part of each dialogue, and name and words of the asset of each part that was made."""
+    """Return the first failed part of each dialogue; names of the assets that were made, and their descriptions."""
     columns = ["record_id", "dialogue_id", "part_id", "attempt", "status", "code", "message", "text"]
     failed: dict[str, Loss] = {}
     assets: dict[str, str] = {}
@@ -219,7 +224,9 @@ def _read_asset_index(
             if parts.get(row["part_id"]) != modality:
                 continue
             if row["status"] == "ok":
-                assets[row["part_id"]], words[row["part_id"]] = asset_name(row), row["text"]
+                assets[row["part_id"]] = asset_name(row)
+                if modality is not Modality.SPEECH:
+                    words[row["part_id"]] = row["text"]
             else:
                 message = f"{row['part_id']}: {row['message']}"
                 failed.setdefault(row["dialogue_id"], Loss(str(modality), row["code"], message))

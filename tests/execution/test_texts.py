@@ -293,6 +293,7 @@ def test_changed_spelling_and_rules_are_noticed_in_a_finished_corpus(said: Path,
     assert ledger.counts["kept"] == 4
     assert run.tally.num_renders == 0  # the words are shown otherwise, and said as before
     assert any("A NEIGHBOUR" in str(row["turns"]) for row in rows_of(corpus, "dialogues").values())
+    assert any("A NEIGHBOUR" in row["transcript"] for row in rows_of(corpus, "speech").values())
     texts = {"files": ["first.jsonl", "second.jsonl"], "rules": {"words": [1, 16]}}
     write_manifest(said.parent, describe([], texts=texts))
     ledger, _ = make(said, corpus, has_ray=False)
