@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("demo", "llm", "music_fit", "render", "writing")
+NAMES = ("audit", "demo", "llm", "music_fit", "planted", "render", "writing")
 
 
 def main() -> int:
