@@ -70,7 +70,7 @@ TEXT = (
     profanity.PLUGIN,
 )
 OWED = (
-    "Owed: pictures and pieces swapped between dialogues are not planted here. They can be told from their descriptions "
+    "Owed: pictures and pieces swapped between dialogues are not planted here. They can be told from their words "
     "by a CLIP (picture-text) and a CLAP (music-text) alone, which no embedded model is."
 )
 KNOWN = "copied_as_mp3"

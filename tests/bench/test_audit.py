@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.audit import __main__ as bench
+from bench.audit.corpora import render_stock, write_corpus
+from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.published import PublishedCorpus
+from pipeline.contracts.audit import SUBJECTS
+from pipeline.execution.audits import known_audits
+
+
+def test_made_corpora_decode_and_no_two_media_are_the_same(tmp_path: Path, models: ModelCache) -> None:
+    write_corpus(tmp_path, 4, render_stock())
+    (shard,) = PublishedCorpus(tmp_path).shards
+    assert {subject: len(shard.index(subject)) for subject in SUBJECTS} == {
+        "dialogue": 4,
+        "image": 4,
+        "music": 4,
+        "speech": 8,
+    }
+    assets = shard.read_assets().by_id
+    assert [facts.problem for facts in assets.values()] == [""] * 16
+    assert len({facts.row["sha256"] for facts in assets.values()}) == 16
+    line = bench.measure(known_audits()["picture-basics"], tmp_path.parent, [tmp_path.name])  # type: ignore[list-item]
+    assert line.growth is None
+    assert line.rate > 0
+    assert line.megabytes > 0
+
+
+@pytest.mark.parametrize(("growth", "is_met"), [(20.0, True), (40.0, False)])
+def test_an_audit_whose_memory_grows_misses_its_goal(
+    growth: float, is_met: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(corpus: Path, what: str, *tables: str) -> bench.Measured:
+        return bench.Measured(1.0, 100.0) if corpus.name == "10" else bench.Measured(2.0, 100.0 + growth)
+
+    monkeypatch.setattr(bench, "_run", run)
+    known = known_audits()
+    line = bench.measure(known["picture-basics"], tmp_path, [10, 40])
+    assert (line.rate, line.growth, line.is_met) == (30.0, growth, is_met)
+    assert bench.measure(known["picture-twins"], tmp_path, [10, 40]).is_met
