@@ -42,6 +42,7 @@ from pipeline.adapters.audits import (
     speech_words,
 )
 from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.renderers import kokoro, piper, storyboard
 from pipeline.contracts.audit import AuditItem, AuditOptions, ShardAssets
 from pipeline.work.audits import language, speakable, wording
 from pipeline.work.audits.structure import StructureOptions, read_structure
@@ -69,6 +70,12 @@ TEXT = (
     personal_data.PLUGIN,
     profanity.PLUGIN,
 )
+NEEDS: Mapping[str, Sequence[Any]] = {
+    "pictures": (storyboard.PLUGIN,),
+    "words": (piper.PLUGIN, speech_words.PLUGIN),
+    "delivery": (piper.PLUGIN, kokoro.PLUGIN, speech_quality.PLUGIN, speech_voices.PLUGIN),
+}
+"""Whose weights are needed: those that render and those that audit."""
 OWED = (
     "Owed: pictures and pieces swapped between dialogues are not planted here. They can be told from their words "
     "by a CLIP (picture-text) and a CLAP (music-text) alone, which no embedded model is."
@@ -126,6 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines: list[Line] = []
     print("| Fault | Measures | Planted | Recall | Precision |\n|---|---|---|---|---|")
     for kind in ("delivery",) if given.tuning else given.only:
+        for plugin in NEEDS.get(kind, ()):
+            ModelCache().ensure(plugin.models(plugin.options()))
         seeds = given.seeds or (TUNING_SEEDS if given.tuning else SEEDS[kind])
         material = TUNING if given.tuning else FEW if given.quick else HELD_OUT
         found = list(KINDS[kind](Sample(seeds[:1] if given.quick else seeds, material, given.quick)))

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from bench.audit.corpora import render_stock, write_corpus
 from bench.audit.worker import RAW, Measured
+from pipeline.adapters.model_files import ModelCache
 from pipeline.contracts.audit import AuditPlugin
 from pipeline.execution.audits import known_audits
 
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             if known[name].missing() is not None or (given.quick and name == DEAR):
                 continue
+            ModelCache().ensure(known[name].models(known[name].options()))
             some = [size // 10 for size in sizes] if name == DEAR else sizes
             lines.append(measure(known[name], Path(scratch), some))
             print(_as_row(lines[-1]), flush=True)

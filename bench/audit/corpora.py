@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from PIL import Image
 
 from pipeline.adapters.audio import encode_audio
 from pipeline.adapters.decoding import decode_picture
 from pipeline.adapters.images import encode_picture
 from pipeline.adapters.model_files import ModelCache
+from pipeline.adapters.renderers import piper, storyboard
 from pipeline.adapters.renderers.soundfont import SoundfontOptions
 from pipeline.adapters.renderers.soundfont.renderer import SoundfontRenderer
 from pipeline.adapters.renderers.storyboard import StoryboardOptions
@@ -68,6 +68,7 @@ class Stock:
 
 def render_stock() -> Stock:
     """Draw, play and speak everything once."""
+    ModelCache().ensure((*storyboard.PLUGIN.models(StoryboardOptions()), piper.MODEL))
     painter = StoryboardRenderer(StoryboardOptions(), ModelCache())
     player = SoundfontRenderer(SoundfontOptions())
     drawn = [_render(painter, Modality.IMAGE, scene, {"width": SIDE, "height": SIDE}) for scene in SCENES]
@@ -168,4 +169,4 @@ def _mark_picture(picture: npt.NDArray[np.uint8], rng: Random) -> bytes:
     marked = picture.copy()
     x, y = (rng.randrange(SIDE - 24) for _ in range(2))
     marked[y : y + 24, x : x + 24] = [rng.randrange(256) for _ in range(3)]
-    return encode_picture(Image.fromarray(marked), "png", 90)
+    return encode_picture(marked, "png", 100)

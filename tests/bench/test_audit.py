@@ -13,8 +13,8 @@ from pipeline.execution.audits import known_audits
 
 
 def test_made_corpora_decode_and_no_two_media_are_the_same(tmp_path: Path, models: ModelCache) -> None:
-    write_corpus(tmp_path, 4, render_stock())
-    (shard,) = PublishedCorpus(tmp_path).shards
+    write_corpus(tmp_path / "4", 4, render_stock())
+    (shard,) = PublishedCorpus(tmp_path / "4").shards
     assert {subject: len(shard.index(subject)) for subject in SUBJECTS} == {
         "dialogue": 4,
         "image": 4,
@@ -24,7 +24,7 @@ def test_made_corpora_decode_and_no_two_media_are_the_same(tmp_path: Path, model
     assets = shard.read_assets().by_id
     assert [facts.problem for facts in assets.values()] == [""] * 16
     assert len({facts.row["sha256"] for facts in assets.values()}) == 16
-    line = bench.measure(known_audits()["picture-basics"], tmp_path.parent, [tmp_path.name])  # type: ignore[list-item]
+    line = bench.measure(known_audits()["picture-basics"], tmp_path, [4])
     assert line.growth is None
     assert line.rate > 0
     assert line.megabytes > 0
