@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f}")
     largest = QUICK if options.quick else options.dialogues
     shares = (1,) if options.quick else (4, 2, 1)
-    per_shard = QUICK_PER_SHARD if options.quick else min(512, max(largest // 8, 16))
+    # The smallest corpus, too, has shards for all workers, so that sizes differ in what is made and not in who starts.
+    per_shard = QUICK_PER_SHARD if options.quick else min(512, max(largest // 32, 16))
     shapes = [Shape(largest // share, not options.text_only, per_shard) for share in shares]
     with tempfile.TemporaryDirectory() as temporary, running_server(ENDPOINT) as server:
         folder = options.folder or Path(temporary)

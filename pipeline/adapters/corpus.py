@@ -49,6 +49,10 @@ class CorpusFolder:
         """Return the folder of the generated topics, which is kept like a shard's."""
         return ShardFolder(self.work / "topics", self._lock)
 
+    def texts(self) -> ShardFolder:
+        """Return the folder of what became of the rows of instruction data, which is kept like a shard's."""
+        return ShardFolder(self.work / "texts", self._lock)
+
     def batches(self) -> FileJournal:
         """Return the journal of the batches that were handed in."""
         return ShardFolder(self.work / "batches", self._lock).journal("batch")

@@ -116,9 +116,18 @@ def read_published_records(path: Path) -> Iterator[RawRecord]:
     try:
         # utf-8-sig: a byte order mark in front, which some editors put there, is no part of the text.
         with path.open(encoding="utf-8-sig") as file:
-            yield from _Scanner(path, file).records()
+            yield from scan_records(path, file)
     except OSError as exc:
         raise ManifestError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+
+
+def scan_records(path: Path, file: TextIO) -> Iterator[RawRecord]:
+    """Yield the records of a file that is open already; see :func:`read_published_records`.
+
+    Raises:
+        ManifestError: as there; names ``path``.
+    """
+    return _Scanner(path, file).records()
 
 
 def _check_file(path: Path, source: Path) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.contracts.storage import Receipt
 from pipeline.values.units import USD, Seconds
 
-STAGES = ("topics", "scenarios", "dialogues", "descriptions", "image", "music", "speech")
+STAGES = ("topics", "texts", "scenarios", "dialogues", "descriptions", "image", "music", "speech")
 """In the order in which they are told."""
 
 TAIL_BYTES = 2**18
@@ -141,7 +141,7 @@ class Survey:
 def survey_stages(work: Path) -> Survey:
     """Sum up plan and receipts without touching them: a run may be writing beside us."""
     stages = {stage: StageSurvey() for stage in STAGES}
-    paths = [*work.glob("topics/topics.json"), *work.glob("shards/*/*.json")]
+    paths = [*work.glob("topics/topics.json"), *work.glob("texts/texts.json"), *work.glob("shards/*/*.json")]
     for path in paths:
         try:
             receipt = Receipt.model_validate_json(path.read_bytes())

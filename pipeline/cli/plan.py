@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.plain import plain
+from pipeline.cli.text_tables import draw_rules, draw_sources
 from pipeline.execution.forecast import Forecast, StageForecast, forecast
 from pipeline.execution.limit_screen import choose_for_limits
 from pipeline.execution.project import Project, load_project
@@ -21,6 +22,9 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
     result = forecast(project, limit)
     console = Console(highlight=False)
     console.print(_title(project, result), markup=False, soft_wrap=True)
+    if result.texts:
+        console.print(draw_sources(result.texts))
+        console.print(draw_rules(result.texts))
     console.print(_table(project, result))
     console.print(_draw_mix(project, result))
     if any(cell.features for cell in project.manifest.mix):
@@ -35,8 +39,9 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
 
 
 def _title(project: Project, result: Forecast) -> str:
+    about = "text" if result.texts else "topic"
     lines = [
-        f"{project.manifest.name}: {say_count(result.num_topics, 'topic')}, "
+        f"{project.manifest.name}: {say_count(result.num_topics, about)}, "
         f"{say_count(result.num_planned, 'dialogue')} "
         f"({result.num_new:,} not planned before), corpus {project.corpus}"
     ]

@@ -25,6 +25,7 @@ from pipeline.values.errors import ManifestError
 from pipeline.values.stages import Until
 from pipeline.values.units import USD
 from pipeline.values.words import say_count
+from pipeline.work.taking import KEPT, ROWS, add_up
 
 OVER_BUDGET = 3
 """Exit code of a run that its budget ended."""
@@ -116,6 +117,11 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
         f"{say_count(counts['planned'], 'dialogue')} planned = {counts['kept']} kept + {counts['rejected']} rejected + "
         f"{counts['failed']} failed; {media}",
     ]
+    if ledger.texts:
+        rows = add_up(ledger.texts)
+        lines.insert(
+            1, f"{say_count(rows[ROWS], 'row')} of texts = {rows[KEPT]} kept + {rows[ROWS] - rows[KEPT]} rejected"
+        )
     lines += [f"  {reason}: {count}" for reason, count in ledger.reasons.items()]
     lines += [f"    for {measure}: {count}" for measure, count in ledger.shortfalls.items()]
     if run.num_mended:

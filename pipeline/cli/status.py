@@ -15,6 +15,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.runs import Holder, StageLine, Survey, TallyLine, find_holder, read_last_tally, survey_stages
 from pipeline.cli.plain import plain
 from pipeline.cli.plan import say_duration
+from pipeline.cli.text_tables import draw_rules, draw_sources
 from pipeline.contracts.ledger import Ledger
 from pipeline.values.errors import CorpusError
 from pipeline.values.units import Seconds
@@ -71,6 +72,8 @@ def _print_all(folder: CorpusFolder, console: Console) -> None:
     if any(stage.num_shards for stage in survey.stages.values()):
         parts.append(_draw_stages(survey))
     if ledger is not None:
+        if ledger.texts:
+            parts += [draw_sources(ledger.texts), draw_rules(ledger.texts)]
         parts.append(_draw_matrix(ledger))
         if ledger.features:
             parts.append(_draw_features(ledger))
@@ -186,7 +189,7 @@ def _draw_stages(survey: Survey) -> Table:
         table.add_column(name, justify="right")
     for name, stage in survey.stages.items():
         if stage.num_shards:
-            of = "" if name == "topics" or not survey.num_shards else f" of {survey.num_shards:,}"
+            of = "" if name in ("topics", "texts") or not survey.num_shards else f" of {survey.num_shards:,}"
             failed = f"{stage.num_failed:,}" if stage.num_failed else ""
             table.add_row(plain(name, 40), f"{stage.num_shards:,}{of}", f"{stage.num_ok:,}", failed)
     return table

@@ -97,6 +97,7 @@ class Ledger(Record):
         matrix: By cell: ``share`` wanted, dialogues ``planned`` and ``kept``.
         features: The same by ``cell/feature``, of cells that ask for features.
         edits, repairs, shortfalls: As in :class:`ShardLedger`.
+        texts: By source of taken dialogues: ``rows`` read, ``kept``, ``rejected/<rule>``, ``shape/<name>``.
         audits: Those whose scores stand in the tables: name, version, and measures with the limits that held.
     """
 
@@ -114,6 +115,7 @@ class Ledger(Record):
     shortfalls: Mapping[str, int] = {}
     audits: tuple[Mapping[str, Any], ...] = ()
     topics: Mapping[str, int] = {}
+    texts: Mapping[str, Mapping[str, int]] = {}
     tables: Mapping[str, int]
     voices: Mapping[str, int]
     spend: Mapping[str, Mapping[str, Mapping[str, float]]]

@@ -22,6 +22,7 @@ from pipeline.contracts.render import (
     RendererPlugin,
     SpeaksWithEmotion,
 )
+from pipeline.execution.text_sources import find_text_problems
 from pipeline.values.addresses import check_address
 from pipeline.values.errors import ManifestError
 from pipeline.values.manifest import SpeechSection
@@ -49,6 +50,7 @@ def find_problems(project: Project) -> list[str]:
     """Return a line for everything in a manifest that cannot be resolved; each once."""
     checks: list[Callable[[Project], Iterator[str]]] = [
         _check_topics,
+        find_text_problems,
         _check_features,
         _check_writer,
         _check_renderers,

@@ -23,16 +23,18 @@ from pipeline.execution.screening import Screening
 from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
 from pipeline.execution.tally import EventLog, Tally
+from pipeline.execution.text_sources import bring_texts
 from pipeline.values.errors import AnyInstructError, EndpointError, ManifestError, StageDamaged
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejection, Rejections, merge_rejections
 from pipeline.values.units import USD
-from pipeline.work import dialogues, scenarios, topics
+from pipeline.work import dialogues, scenarios, taking, topics
 from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import count_extra, count_wanted, extend_plan, select_active
+from pipeline.work.planning import count_extra, count_parts, count_wanted, extend_plan, select_active
+from pipeline.work.taking import plan_texts
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -153,7 +155,8 @@ class Run:
             await self._cluster.drain()
 
     async def _stages(self) -> Ledger | None:
-        all_topics = await self._bring_topics()
+        is_taken = self.project.manifest.texts is not None
+        all_topics = await (self._bring_texts() if is_taken else self._bring_topics())
         if self.until == "topics":
             return None
         extra = 0
@@ -167,6 +170,8 @@ class Run:
                 return None
             wanted = count_wanted(self.project.manifest, len(all_topics))
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
+            if is_taken:
+                extra = min(extra, len(all_topics) - len(active))  # there are no more texts than there are
             if not extra or self.limit is not None:
                 return ledger
 
@@ -203,6 +208,26 @@ class Run:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
         return found
 
+    async def _bring_texts(self) -> list[Topic]:
+        """Judge the rows that dialogues are taken from, where they or the rules have changed."""
+
+        def check() -> None:
+            if self._is_draining:
+                raise Drained("the run is ending")
+
+        # In a thread, so that the run goes on telling of itself.
+        if await asyncio.to_thread(bring_texts, self.project, self.folder, check):
+            self.was_idle = False
+        taken = self._look.taken
+        num_rows = sum(counts[taking.ROWS] for counts in taken.counts.values())
+        self.tally.expect(taking.STAGE, num_rows, num_rows)
+        if not taken.texts:
+            reasons = ", ".join(f"{name}: {count:,}" for name, count in taking.sum_rejected(taken.counts).items())
+            raise ManifestError(
+                f"{self.project.path}: texts: not one of {num_rows:,} rows is fit to be spoken ({reasons or 'no rows'})"
+            )
+        return taken.topics
+
     def _read_plan(self) -> list[PlannedDialogue]:
         """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
         if self._plan is None:
@@ -218,7 +243,10 @@ class Run:
         manifest = self.project.manifest
         former = self._read_plan()
         is_current = self._settled.is_plan_current()
-        plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
+        if manifest.texts is not None:
+            plan = plan_texts(former, self._look.taken, manifest, extra)
+        else:
+            plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
         if plan != former:
             self.folder.write_plan(plan)
             self._plan = plan
@@ -323,9 +351,9 @@ class Run:
     def _expect(self, shards: Shards) -> None:
         """Count what each stage has to do: a slot fixes a dialogue's media before a word of it is written."""
         every = [row for planned in shards.values() for row in planned]
-        kinds = [kind for row in every for turn in row.slot.turns for kind in turn.kinds]
+        parts = count_parts(every)
         totals = {scenarios.STAGE: len(every), dialogues.STAGE: len(every)}
-        totals |= {str(m): kinds.count(m) for m in self.project.manifest.media}
+        totals |= {str(m): parts[m] for m in self.project.manifest.media}
         for stage, total in totals.items():
             receipts = [self.folder.shard(shard).receipt(stage) for shard in shards]
             done = sum(receipt.num_ok + receipt.num_failed for receipt in receipts if receipt)

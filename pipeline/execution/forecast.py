@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ from pipeline.execution.screen_forecast import forecast_screen
 from pipeline.execution.screening import Screening
 from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
+from pipeline.execution.text_sources import look_at_texts
 from pipeline.values.ids import topic_id
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality, PlannedDialogue, Topic
@@ -28,7 +28,9 @@ from pipeline.work.answers import MAX_CHARACTERS
 from pipeline.work.asking import FREE, cost
 from pipeline.work.dialogues import Scenario, build_whole, opening
 from pipeline.work.orders import Inventory, Order, take_inventory
-from pipeline.work.planning import count_wanted, extend_plan, select_active
+from pipeline.work.planning import count_parts, count_wanted, extend_plan, select_active
+from pipeline.work.rewriting import build_request
+from pipeline.work.taking import Counts, plan_texts
 from pipeline.work.topics import collect_topics
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -81,6 +83,7 @@ class Forecast:
         num_planned: Dialogues in the plan that count today.
         num_new: Those of them that the plan does not have yet.
         screen: By audit that the screen's limits take: records measured, and still to be.
+        texts: By source of taken dialogues, what becomes of its rows.
         are_topics_there: False where the topics are still to be written, so that everything after is estimated.
     """
 
@@ -90,6 +93,7 @@ class Forecast:
     are_topics_there: bool
     stages: dict[str, StageForecast] = field(default_factory=dict)
     screen: dict[str, Inventory] = field(default_factory=dict)
+    texts: Counts = field(default_factory=dict)
 
     def count_calls(self, until: str | None = None) -> int:
         """Return the LLM calls of all stages, or of those up to one."""
@@ -102,6 +106,8 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     """Compare manifest and corpus, row by row where there are rows, and price the rest."""
     manifest, folder = project.manifest, CorpusFolder(project.corpus)
     look = ShardWork(project, None, Silence())
+    if manifest.texts is not None:
+        return _forecast_texts(project, look, folder, limit)
     orders, store = look.topic_orders(), folder.topics()
     inventory = take_inventory(orders, store, topics.STAGE)
     written, generated = look.read_topics()
@@ -129,6 +135,22 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     stand = _Stand(project, look, folder, settled)
     _forecast_text(result, stand, active, scale)
     _forecast_media(result, stand, active, scale)
+    return result
+
+
+def _forecast_texts(project: Project, look: ShardWork, folder: CorpusFolder, limit: int | None) -> Forecast:
+    """Judge all rows, or read what a run made of them, and plan what is taken."""
+    taken, is_committed = look_at_texts(project, folder)
+    look.taken = taken
+    former = folder.read_plan()
+    active = select_active(plan_texts(former, taken, project.manifest), taken.topics, project.manifest)[:limit]
+    known = {row.id for row in former}
+    num_new = sum(row.id not in known for row in active)
+    result = Forecast(len(taken.texts), len(active), num_new, are_topics_there=True, texts=taken.counts)
+    # What is settled was settled with the texts that are committed.
+    stand = _Stand(project, look, folder, Settled(look) if is_committed else None)
+    _forecast_text(result, stand, active, 1.0)
+    _forecast_media(result, stand, active, 1.0)
     return result
 
 
@@ -166,12 +188,12 @@ def _forecast_topics(project: Project, look: ShardWork, inventory: Inventory) ->
 
 @dataclass(frozen=True)
 class _Stand:
-    """A corpus as it stands, and who looks at it."""
+    """A corpus as it stands, and who looks at it; ``settled`` is None where everything is compared by record."""
 
     project: Project
     look: ShardWork
     folder: CorpusFolder
-    settled: Settled
+    settled: Settled | None
 
     def count(
         self, shard: int, stage: str, planned: Sequence[PlannedDialogue], orders: Callable[[], Sequence[Order[Any]]]
@@ -179,7 +201,7 @@ class _Stand:
         """Count what is there of a stage and what is not; by record only where that is not known."""
         store = self.folder.shard(shard)
         receipt = store.receipt(stage)
-        if receipt is not None and self.settled.is_settled(shard, stage, planned):
+        if receipt is not None and self.settled is not None and self.settled.is_settled(shard, stage, planned):
             return Inventory(current=receipt.num_ok + receipt.num_failed)
         return take_inventory(orders(), store, stage)
 
@@ -196,6 +218,11 @@ def _forecast_text(result: Forecast, stand: _Stand, active: Sequence[PlannedDial
         lost = receipt.num_failed if receipt else 0
         found.missing += max(0, len(planned) - lost - found.current - found.stale - found.missing)
         have[dialogues.STAGE].add(found)
+    if project.manifest.texts is not None:
+        result.stages |= {stage: StageForecast(found) for stage, found in have.items()}
+        if project.manifest.texts.rewrite:
+            _forecast_rewrites(result.stages[dialogues.STAGE], project, look, active)
+        return
     sample = active[:SAMPLE]
     prompts = [_tokens(scenarios.build_request(row, project.manifest, project.book)) for row in sample]
     stage = result.stages[scenarios.STAGE] = StageForecast(_scaled(have[scenarios.STAGE], scale))
@@ -209,6 +236,20 @@ def _forecast_text(result: Forecast, stand: _Stand, active: Sequence[PlannedDial
         prompt = _mean([shape[1] for shape in shapes]) / calls
         answer = _mean([shape[2] for shape in shapes]) / calls
         _add_calls(stage, project, round(to_do * calls), prompt, answer)
+
+
+def _forecast_rewrites(
+    stage: StageForecast, project: Project, look: ShardWork, active: Sequence[PlannedDialogue]
+) -> None:
+    """Price one call a dialogue, in which it goes in and comes out about as long."""
+    rules = _mean(
+        [
+            _tokens(build_request(row, [""] * len(row.slot.turns), project.manifest, project.book))
+            for row in active[:SAMPLE]
+        ]
+    )
+    length = _mean([look.taken.texts[row.topic.id].num_characters for row in active]) / CHARACTERS_PER_TOKEN
+    _add_calls(stage, project, stage.inventory.stale + stage.inventory.missing, rules + length, length)
 
 
 def _dialogue_calls(row: PlannedDialogue, project: Project) -> tuple[int, float, float]:
@@ -229,7 +270,7 @@ def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDia
     project, look = stand.project, stand.look
     shards = _shards(active)
     screening = Screening(look, shards)
-    twins = stand.settled.recall_twins(shards)
+    twins = stand.settled.recall_twins(shards) if stand.settled is not None else None
     if twins is not None:
         screening.recall(twins)
     else:
@@ -237,9 +278,7 @@ def _forecast_media(result: Forecast, stand: _Stand, active: Sequence[PlannedDia
             screening.take(shard)
         screening.look_at_renders()
     shards = {shard: screening.select(shard) for shard in shards}
-    kinds = Counter(
-        kind for planned in shards.values() for row in planned for turn in row.slot.turns for kind in turn.kinds
-    )
+    kinds = count_parts([row for planned in shards.values() for row in planned])
     if project.manifest.screen.limits:
         _forecast_screen(result, project, shards, scale)
     for modality in project.manifest.media:

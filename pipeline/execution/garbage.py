@@ -155,6 +155,7 @@ class Collector:
 
     def _stores(self) -> Iterator[ShardFolder]:
         yield self._folder.topics()
+        yield self._folder.texts()
         for index in self._folder.shard_indices():
             yield self._folder.shard(index)
 

@@ -17,7 +17,7 @@ from pipeline.contracts.remote import RemotePlugin
 from pipeline.execution.project import Project
 from pipeline.values.ids import content_key, sha256_hex
 from pipeline.values.records import Modality, PlannedDialogue
-from pipeline.work import topics
+from pipeline.work import taking, topics
 from pipeline.work.card import write_card
 
 LIBRARIES = ("ray", "pyarrow", "openai", "numpy", "pillow", "soundfile")
@@ -51,6 +51,7 @@ def build_ledger(
         shortfalls=_sum(ledger.shortfalls for ledger in ledgers),
         audits=tuple(CorpusScores(folder.root, project.manifest.screen.limits).stated),
         topics=_count_topics(folder, shards),
+        texts=_count_texts(project, folder),
         tables=tables,
         voices=_sum(ledger.voices for ledger in ledgers),
         spend=_spend(folder, ledgers),
@@ -74,6 +75,12 @@ def _count_topics(folder: CorpusFolder, shards: Mapping[int, Sequence[PlannedDia
     """Topics that dialogues are about, and generated ones that were left out for being like another."""
     used = {row.topic.id for rows in shards.values() for row in rows}
     return {"used": len(used), "held_back": len((folder.read_topic_screen() or {}).get("held_back", ()))}
+
+
+def _count_texts(project: Project, folder: CorpusFolder) -> Any:
+    """What became of all rows that dialogues were taken from."""
+    receipt = folder.texts().receipt(taking.STAGE) if project.manifest.texts else None
+    return receipt.facts[taking.COUNTS] if receipt else {}
 
 
 def _sum(counts: Any) -> dict[str, int]:
@@ -173,7 +180,10 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def describe_prompts(project: Project) -> dict[str, str]:
-    """Return hashes of all that the prompts folder holds, by file."""
+    """Return hashes of all that the prompts folder holds, by file; none where nobody is asked for words."""
+    texts = project.manifest.texts
+    if texts is not None and not texts.rewrite:
+        return {}
     book = project.book
     names = sorted(path.stem for path in (book.folder / "templates").glob("*.j2"))
     keys = {f"templates/{name}.j2": book.key(name) for name in names}

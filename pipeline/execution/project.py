@@ -310,7 +310,7 @@ def find_prices(writer: Writer) -> dict[str, Price]:
     """Return prices by model: the writer's own, else the shipped list's, else nothing for an embedded model."""
     listed = load_prices()
     own = {entry.model: entry.price or writer.price for entry in writer.blend}
-    if writer.engine == "embedded":
+    if writer.engine != "openai":
         return {model: price or FREE for model, price in own.items()}
     share = BATCH_SHARE if writer.mode == "batch" else 1.0
     return {model: found.times(share) for model, price in own.items() if (found := price or listed.get(model))}

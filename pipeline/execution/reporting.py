@@ -33,6 +33,7 @@ from pipeline.work.report_figures import (
     ModalityFigures,
 )
 from pipeline.work.report_page import write_report
+from pipeline.work.taking import KEPT, ROWS, add_up, count_rejected
 
 NO_META_TOPIC = "(none)"
 ENDED = ("kept", "rejected", "failed")
@@ -84,6 +85,7 @@ def _gather(corpus: PublishedCorpus, num_samples: int) -> Figures:
         description=ledger.description if ledger else "",
         fate=_fate(census.states, census, ledger.counts.get("planned", 0) if ledger else None),
         checks=tuple(_checks(ledger, census)) if ledger else (),
+        texts=dict(add_up(ledger.texts)) if ledger else {},
         cells=_cells(ledger, census),
         modalities=_modalities(_cells(ledger, census), ledger, census),
         assets=tuple(
@@ -184,6 +186,9 @@ def _checks(ledger: Ledger, census: Census) -> Iterable[Check]:
         yield Check(what=f"dialogues {state}", stated=ledger.counts.get(state, 0), counted=census.states[state])
     ended = sum(census.states[state] for state in ENDED)
     yield Check(what="planned, in packed shards", stated=ledger.counts.get("planned", 0), counted=ended)
+    for source, found in ledger.texts.items():
+        told = found.get(KEPT, 0) + count_rejected(found)
+        yield Check(what=f"rows of {source}, kept or rejected", stated=found.get(ROWS, 0), counted=told)
     for table in MEDIA_TABLES:
         if table in ledger.tables or census.rows[table]:
             yield Check(what=f"rows of {table}", stated=ledger.tables.get(table, 0), counted=census.rows[table])

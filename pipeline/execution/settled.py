@@ -28,7 +28,7 @@ from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, sha256_hex
 from pipeline.values.records import Modality, PlannedDialogue, Record, Slot
-from pipeline.work import dialogues, scenarios
+from pipeline.work import dialogues, scenarios, taking
 from pipeline.work.twins import Twin
 
 FILE = "settled.json"
@@ -119,7 +119,8 @@ class Settled:
             return None
         before = _sha256(store, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
         if stage in (scenarios.STAGE, dialogues.STAGE):
-            return content_key(self._keys.writing, self._keys.rows(shard, planned), before, _state(receipt))
+            texts = _sha256(self._look.folder.texts(), taking.STAGE)
+            return content_key(self._keys.writing, self._keys.rows(shard, planned), [before, texts], _state(receipt))
         repairs = self._repairs.read(shard)
         repaired = [[name, repairs[name].model_dump(mode="json")] for name in sorted(repairs)]
         rendering = self._keys.rendering(Modality(stage))
@@ -147,8 +148,12 @@ class _Keys:
     @cached_property
     def writing(self) -> str:
         """Hash over how scenarios and dialogues are written."""
-        writer = self._project.manifest.writer
-        return content_key(self._common, [[entry.weight, writer.fingerprint(entry.model)] for entry in writer.blend])
+        writer, texts = self._project.manifest.writer, self._project.manifest.texts
+        return content_key(
+            self._common,
+            [[entry.weight, writer.fingerprint(entry.model)] for entry in writer.blend],
+            texts.model_dump(mode="json") if texts else None,
+        )
 
     @cached_property
     def drawing(self) -> str:

@@ -25,6 +25,7 @@ from pipeline.contracts.watch import Watch
 from pipeline.execution.collecting import spare_collector
 from pipeline.execution.project import Project
 from pipeline.execution.remote_work import RemoteWork
+from pipeline.execution.text_sources import read_taken, read_turns
 from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejections
@@ -41,7 +42,9 @@ from pipeline.work.packing import Screened, pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
 from pipeline.work.repairing import take_repairs
+from pipeline.work.rewriting import order_rewrites, rewrite_texts
 from pipeline.work.scenarios import order_scenarios, write_scenarios
+from pipeline.work.taking import TakenTexts, fill_sources, fill_texts, order_sources, order_texts
 from pipeline.work.topic_screening import TopicScreen
 from pipeline.work.topics import order_topics, write_topics
 
@@ -98,12 +101,27 @@ class ShardWork:
         orders = order_topics(self.project.manifest, self.project.book)
         return await write_topics(orders, self.folder.topics(), self.writing)
 
+    @cached_property
+    def taken(self) -> TakenTexts:
+        """The texts that were taken, as they were committed when they were first asked for."""
+        return read_taken(self.folder)
+
     async def compose(self, shard: int, planned: Sequence[PlannedDialogue], until: str | None) -> None:
-        """Write a shard's scenarios and dialogues."""
+        """Write a shard's scenarios and dialogues, or take them."""
         store = self.folder.shard(shard)
+        if self.project.manifest.texts is not None:
+            await fill_sources(self.scenario_orders(planned), store, self.taken, self.watch)
+            if until != scenarios.STAGE:
+                turns = read_turns(self.folder, [row.topic.id for row in planned])
+                orders = self._order_texts(planned)
+                if self.project.manifest.texts.rewrite:
+                    await rewrite_texts(orders, store, turns, self.writing)
+                else:
+                    await fill_texts(orders, store, turns, self.project.manifest, self.watch)
+            return
         await write_scenarios(self.scenario_orders(planned), store, self.writing)
         if until != scenarios.STAGE:
-            await write_dialogues(self.dialogue_orders(store, planned), store, self.writing)
+            await write_dialogues(self.writing_orders(store, planned), store, self.writing)
 
     async def describe(self, shard: int, planned: Sequence[PlannedDialogue]) -> None:
         """Write anew the descriptions of a shard that repairs want so."""
@@ -157,11 +175,28 @@ class ShardWork:
         return order_topics(self.project.manifest, self.project.book)
 
     def scenario_orders(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
-        """What the scenarios stage is asked for."""
+        """What the scenarios stage is asked for: with texts, the places that they were found in."""
+        if self.project.manifest.texts is not None:
+            return order_sources(planned, self.taken)
         return order_scenarios(planned, self.project.manifest, self.project.book)
 
-    def dialogue_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
-        """What the dialogues stage is asked for: every planned dialogue whose scenario is there."""
+    def dialogue_orders(
+        self, store: ShardFolder, planned: Sequence[PlannedDialogue]
+    ) -> Sequence[Order[Scenario] | Order[PlannedDialogue]]:
+        """What the dialogues stage is asked for."""
+        if self.project.manifest.texts is not None:
+            return self._order_texts(planned)
+        return self.writing_orders(store, planned)
+
+    def _order_texts(self, planned: Sequence[PlannedDialogue]) -> list[Order[PlannedDialogue]]:
+        """Order every planned dialogue whose text is still among those that are taken."""
+        manifest = self.project.manifest
+        if manifest.texts is not None and manifest.texts.rewrite:
+            return order_rewrites(planned, self.taken, manifest, self.project.book)
+        return order_texts(planned, self.taken, manifest)
+
+    def writing_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
+        """Order every planned dialogue whose scenario is there."""
         rows = store.rows(scenarios.STAGE, ["record_id", "status", "scenario"])
         written = {row["record_id"]: row["scenario"] for row in rows if row["status"] == "ok"}
         ready = [Scenario(row, written[row.id]) for row in planned if row.id in written]

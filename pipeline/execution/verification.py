@@ -214,6 +214,8 @@ class Verification:
     def _stage_folders(self) -> Iterator[ShardFolder]:
         if (self.folder.work / "topics").is_dir():
             yield self.folder.topics()
+        if (self.folder.work / "texts").is_dir():
+            yield self.folder.texts()
         for index in self.folder.shard_indices():
             yield self.folder.shard(index)
         if (self.folder.work / "batches").is_dir():

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.values.addresses import check_address, check_variable
 from pipeline.values.languages import ENGLISH, LANGUAGES
 from pipeline.values.records import Modality
+from pipeline.values.section import Section
+from pipeline.values.texts import Texts
 from pipeline.values.units import USD, Pixels, Seconds
 from pipeline.values.voice_sets import parse_voice_set
 
@@ -21,12 +23,6 @@ IDENTIFIER = "1 to 64 lower-case letters, digits, dots, hyphens and underscores,
 """What the pattern of an identifier says, for people."""
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description=IDENTIFIER)]
-
-
-class Section(BaseModel):
-    """Base of every part of a manifest: frozen, and closed to keys that nobody reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GeneratedTopics(Section):
@@ -44,11 +40,10 @@ class Topics(Section):
     files: tuple[str, ...] = ()
     generate: GeneratedTopics | None = None
 
-    @model_validator(mode="after")
-    def _has_a_source(self) -> Topics:
-        if not (self.list or self.files or self.generate):
-            raise ValueError("name at least one source of topics: list, files or generate")
-        return self
+    @property
+    def has_source(self) -> bool:
+        """Whether anything names topics; a corpus of taken texts has none."""
+        return bool(self.list or self.files or self.generate)
 
 
 class Size(Section):
@@ -66,6 +61,10 @@ Range = tuple[int, int]
 
 def _is_empty(value: Mapping[str, Any]) -> bool:
     return not value
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
 
 
 class Cell(Section):
@@ -133,7 +132,8 @@ class Writer(Section):
     """The LLM that writes topics, scenarios and dialogues.
 
     Attributes:
-        engine: ``embedded`` runs a locked model in this process; ``openai`` calls an endpoint of that protocol.
+        engine: ``embedded`` runs a locked model in this process; ``openai`` calls an endpoint of that protocol;
+            ``none`` writes nothing, which is what a corpus of taken texts has.
         model: The model's name at the endpoint, or in the model lock.
         models: In its place, several of one endpoint with weights; which of them writes a record follows from its id.
         style: ``whole`` asks for a dialogue in one structured answer, ``turns`` for one constrained answer a turn,
@@ -149,7 +149,7 @@ class Writer(Section):
         price: Overrides the shipped price list; a call in a batch costs half of it.
     """
 
-    engine: Literal["embedded", "openai"]
+    engine: Literal["embedded", "openai", "none"]
     model: str | None = Field(None, min_length=1)
     models: tuple[WeightedModel, ...] = ()
     style: Literal["whole", "turns"] | None = None
@@ -181,6 +181,10 @@ class Writer(Section):
 
     @model_validator(mode="after")
     def _names_its_models(self) -> Writer:
+        if self.engine == "none":
+            if self.model or self.models:
+                raise ValueError("engine none writes nothing; state no model")
+            return self
         if (self.model is None) == (not self.models):
             raise ValueError("state either model, or models with weights")
         if self.models and self.engine == "embedded":
@@ -195,6 +199,8 @@ class Writer(Section):
     @property
     def blend(self) -> tuple[WeightedModel, ...]:
         """All models that write, with their weights."""
+        if self.engine == "none":
+            return ()
         return self.models or (WeightedModel(model=self.model or "", price=self.price),)
 
     @property
@@ -236,7 +242,7 @@ class RendererChoice(Section):
     """
 
     renderer: Identifier
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     attempts: int = Field(2, ge=1, le=10)
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     actors: int = Field(1, ge=1, le=1024)
@@ -404,12 +410,15 @@ class Manifest(Section):
     language: str = ENGLISH
     """Of what is typed and spoken; topics, scenarios and what renderers of images and music read stay English."""
     intended_use: Literal["research", "commercial"] = "research"
-    topics: Topics
+    topics: Topics = Topics()
+    # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
+    texts: Texts | None = Field(None, exclude_if=_is_absent)
+    """Dialogues that are taken from instruction data in place of being written about topics."""
     prompts: str | None = None
     """Folder of templates, demonstrations and meta-topics; None takes the shipped one."""
     size: Size = Size()
     mix: tuple[Cell, ...] = Field(min_length=1)
-    writer: Writer
+    writer: Writer = Writer(engine="none")
     render: Rendering = Rendering()
     screen: Screen = Screen()
     # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
@@ -430,12 +439,37 @@ class Manifest(Section):
         names = [cell.name for cell in self.mix]
         if len(set(names)) != len(names):
             raise ValueError(f"mix: cell {max(names, key=names.count)!r} stands twice")
+        self._check_origin()
         if self.writer.mode == "batch" and self.execution.composers > 1:
             raise ValueError("execution.composers: waiting for batches takes one process; state 1")
         for modality in self.media:
             if self.render.section(modality) is None:
                 raise ValueError(f"render.{modality.value} is missing, and a cell of the mix uses {modality.value}")
         return self
+
+    def _check_origin(self) -> None:
+        """Refuse a corpus whose dialogues come from nowhere, or from two places at once."""
+        if self.texts is None:
+            if not self.topics.has_source:
+                raise ValueError("topics: name at least one source of topics: list, files or generate; or state texts")
+            if self.writer.engine == "none":
+                raise ValueError(
+                    "writer: is missing; only dialogues that are taken from texts need nobody to write them"
+                )
+            return
+        if self.topics.has_source:
+            raise ValueError("texts: dialogues are either taken or written; leave out topics, or texts")
+        if self.texts.rewrite == (self.writer.engine == "none"):
+            raise ValueError("texts.rewrite: true asks for a writer, and nothing else of a corpus of texts does")
+        if self.size.dialogues_per_topic != 1:
+            raise ValueError("size.dialogues_per_topic: a text that is taken is one dialogue; leave it out")
+        words = ((Modality.TEXT,), (Modality.SPEECH,))
+        cell = self.mix[0]
+        if len(self.mix) > 1 or cell.gives not in words or cell.answers not in words or cell.features:
+            raise ValueError(
+                "mix: texts have words alone: state one cell whose gives and answers are [text] or [speech] each, "
+                "without features"
+            )
 
     @property
     def media(self) -> tuple[Modality, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import Field, model_validator
 
-from pipeline.values.manifest import Price, Section
+from pipeline.values.manifest import Price
+from pipeline.values.section import Section
 from pipeline.values.units import USD, Seconds
 
 BYTES_PER_TOKEN = 2.0

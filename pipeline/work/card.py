@@ -16,8 +16,10 @@ import yaml
 
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardLedger
 from pipeline.values.ids import content_key
+from pipeline.values.texts import RULES, UNSTATED
 from pipeline.work.markdown import Markdown, code_span, escape_markdown, one_line
 from pipeline.work.tables import PUBLISHED
+from pipeline.work.taking import KEPT, ROWS, count_rejected, sum_rejected
 
 TEMPLATE = "card.md.j2"
 
@@ -45,6 +47,8 @@ HUB_LICENCES = frozenset(
 )
 """Licences that the Hub knows under their SPDX identifier in small letters; all others are ``other`` there."""
 
+_MEANINGS = {str(rule): meaning for rule, meaning in RULES.items()}
+
 SIZE_STEPS = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"), (10_000_000, "10M"))
 """Steps of the Hub's ``size_categories``."""
 
@@ -71,6 +75,11 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
         license=_hub_licence(ledger),
         prompts_key=content_key(dict(ledger.prompts)),
         drafts=[facts["renderer"] for facts in ledger.renderers.values() if facts.get("is_draft")],
+        texts=[
+            {"name": name, "rows": found.get(ROWS, 0), "kept": found.get(KEPT, 0), "rejected": count_rejected(found)}
+            for name, found in ledger.texts.items()
+        ],
+        text_rules=[(_MEANINGS.get(rule, ""), rule, count) for rule, count in sum_rejected(ledger.texts).items()],
         spend=[
             (stage, model, sums, is_priced(ledger, stage, model))
             for stage, models in ledger.spend.items()
@@ -121,6 +130,10 @@ def list_licences(ledger: Ledger) -> list[tuple[str, str, str]]:
     writer = ledger.writer
     terms = str(writer.get("licence") or "by its provider's terms")
     rows = [("words", str(model), terms) for model in writer.get("models", {})]
+    texts = ledger.manifest.get("texts") or {}
+    for source in (*texts.get("files", ()), *texts.get("hub", ())):
+        name = source.get("path") or f"{source.get('id')}, {source.get('split')}"
+        rows.append(("words", str(name), str(source.get("licence", UNSTATED))))
     for modality, facts in ledger.renderers.items():
         rows += [(modality, str(name), str(licence)) for name, licence in facts.get("licences", {}).items()]
     return rows

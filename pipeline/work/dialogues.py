@@ -106,13 +106,21 @@ async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, 
         except ChatFailure as exc:
             row.update(status="failed", code=exc.code, message=str(exc), turns=None, text_key=None, sketch=None)
         else:
-            row["turns"] = [turn.model_dump(mode="json") for turn in turns]
-            row["text_key"] = content_key([normalise_text(text) for text in texts_of(turns)])
-            row["sketch"] = sketch_texts(texts_of(turns))
+            row |= written_columns(turns)
         writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.DIALOGUES, make, writing.gate, asker.sum_up))
+
+
+def written_columns(turns: Sequence[Turn]) -> Row:
+    """Return the columns of a dialogue that is there: its turns, and what tells others that say the same."""
+    texts = texts_of(turns)
+    return {
+        "turns": [turn.model_dump(mode="json") for turn in turns],
+        "text_key": content_key([normalise_text(text) for text in texts]),
+        "sketch": sketch_texts(texts),
+    }
 
 
 async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
@@ -79,6 +80,17 @@ def select_active(
         for row in plan
         if row.id in regular or (row.needed_at is not None and row.needed_at <= wanted and row.topic.id in current)
     ]
+
+
+def count_parts(rows: Sequence[PlannedDialogue]) -> Counter[Modality]:
+    """Count the parts that slots ask for. Rows share slots, so that few of these have to be looked through."""
+    times = Counter(id(row.slot) for row in rows)
+    slots = {id(row.slot): row.slot for row in rows}
+    total: Counter[Modality] = Counter()
+    for key, slot in slots.items():
+        for kind, count in Counter(kind for turn in slot.turns for kind in turn.kinds).items():
+            total[kind] += times[key] * count
+    return total
 
 
 def _regular(plan: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest) -> list[PlannedDialogue]:

@@ -22,10 +22,12 @@ MAX_CHARACTERS = 4_000
 
 Descriptions = Mapping[Modality, Mapping[str, str]]
 
-_ROLES: dict[str, Role] = {
+ROLES: dict[str, Role] = {
     **dict.fromkeys(("user", "human"), "user"),
     **dict.fromkeys(("assistant", "anygpt", "mmgpt", "chatbot", "bot", "gpt", "ai", "model"), "assistant"),
 }
+"""What data sets call who speaks."""
+
 _TURNS_KEYS = ("chat", "text_chat", "conversation", "conversations", "dialogue", "dialog", "messages", "turns")
 _ROLE_KEYS = ("role", "from", "speaker")
 _WORDS_KEYS = ("message", "content", "value", "text", "utterance")
@@ -33,7 +35,7 @@ _SCENARIO_KEYS = ("scenario", "scene", "description", "text", "content")
 _DESCRIPTION_KEYS = ("description", "caption", "prompt", "text", "content")
 _ID_KEYS = ("id", "uid", "chat_id", "scenario_id", "idx", "index")
 
-_LABEL = re.compile(rf"^[ \t]*[\[*]*({'|'.join(_ROLES)})[\]*]*[ \t]*:\**", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(rf"^[ \t]*[\[*]*({'|'.join(ROLES)})[\]*]*[ \t]*:\**", re.IGNORECASE | re.MULTILINE)
 _TAG = re.compile(r"\[ ?(image|music)(?:[ _]?\d{1,2})? ?: ?([^\[\]]+)\]", re.IGNORECASE)
 _TAG_LEFT = re.compile(r"\[ ?/? ?(image|music|speech|audio|video)\b", re.IGNORECASE)
 _MEDIA_KEY = re.compile(r"([0-9a-f]{8}_\d{1,3})(?:\.\w{1,5})?")
@@ -229,7 +231,7 @@ def _labelled(text: str) -> Iterator[tuple[Role, str]]:
         raise Unfit(Reason.UNKNOWN_SHAPE, f"no role stands in front of {text.strip()[:40]!r}")
     ends = [label.start() for label in labels[1:]] + [len(text)]
     for label, end in zip(labels, ends, strict=False):
-        yield _ROLES[label.group(1).casefold()], text[label.end() : end]
+        yield ROLES[label.group(1).casefold()], text[label.end() : end]
 
 
 def _keyed(turn: dict[str, Any]) -> Iterator[tuple[Role, str]]:
@@ -251,7 +253,7 @@ def _keyed(turn: dict[str, Any]) -> Iterator[tuple[Role, str]]:
 
 
 def _role(name: Any) -> Role | None:
-    return _ROLES.get(name.strip(" []*:").casefold()) if isinstance(name, str) else None
+    return ROLES.get(name.strip(" []*:").casefold()) if isinstance(name, str) else None
 
 
 def _parse_turn(role: Role, words: str, descriptions: Descriptions) -> Turn:

@@ -148,6 +148,7 @@ class Figures(Record):
 
     Attributes:
         checks: Empty without a ledger.
+        texts: Of a corpus of taken dialogues: ``rows`` read, ``kept``, ``rejected/<rule>``, over all sources.
         reasons: ``stage/code`` with dialogues, the most frequent first.
         num_undecodable: Assets that no audit could decode; None without an audit.
         share_audited: By audit, the share of its records in the corpus that were measured.
@@ -160,6 +161,7 @@ class Figures(Record):
     description: str
     fate: Fate
     checks: tuple[Check, ...]
+    texts: Mapping[str, int] = {}
     cells: tuple[CellFigures, ...]
     modalities: tuple[ModalityFigures, ...]
     assets: tuple[AssetFigures, ...]

@@ -115,7 +115,8 @@ class ShardRows:
                 # A stage file that an older version wrote has no columns that came later.
                 parts.append({"edits": None, **part, "text": words, "asset": assets.get(name)})
             turns.append({"role": turn["role"], "parts": parts})
-        prompts = [_input(scenario, "prompt"), _input(dialogue, "prompt")]
+        # What was taken and not written has neither prompt nor model.
+        prompts = [key for row in (scenario, dialogue) if (key := json.loads(row["inputs"]).get("prompt"))]
         return {
             "id": planned.id,
             "topic": planned.topic.text,
@@ -129,7 +130,7 @@ class ShardRows:
             "scenario": scenario["scenario"],
             "turns": turns,
             "provenance": {
-                "models": sorted({scenario["model"], dialogue["model"]}),
+                "models": sorted({scenario["model"], dialogue["model"]} - {""}),
                 "prompts": prompts,
                 "demonstrations": list(planned.demonstrations),
                 "requirements": list(planned.requirements),
@@ -227,7 +228,3 @@ def _read_asset_index(
             loss = Loss(kind, "not_made", f"{name}: the stage made no row for it")
             failed.setdefault(name.partition("-")[0], loss)
     return failed, assets, words
-
-
-def _input(row: Row, name: str) -> str:
-    return str(json.loads(row["inputs"])[name])

@@ -41,6 +41,21 @@ _PART = pa.struct([("kind", pa.string()), ("text", pa.string()), ("spoken", pa.s
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("parts", pa.list_(_PART))]))
 
 TOPICS = pa.schema([*_BASE, ("topics", pa.list_(pa.string())), *_SPEND])
+TEXTS = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("source", pa.string()),
+        ("place", pa.int64()),
+        ("shape", pa.string()),
+        ("rule", pa.string()),
+        ("message", pa.string()),
+        ("has_system", pa.bool_()),
+        ("title", pa.string()),
+        ("turns", pa.list_(pa.string())),
+        ("text_sha256", pa.string()),
+    ]
+)
+"""Every row of instruction data: taken under an id, or rejected by a rule and then without id, title and turns."""
 SCENARIOS = pa.schema([*_BASE, ("scenario", pa.string()), *_SPEND])
 DESCRIPTIONS = pa.schema([*_BASE, ("text", pa.string()), *_SPEND])
 DIALOGUES = pa.schema([*_BASE, ("turns", _TURNS), ("text_key", pa.string()), ("sketch", pa.binary()), *_SPEND])

@@ -18,6 +18,7 @@ from pipeline.values.records import MEDIA, Modality, Record
 from pipeline.values.slots import in_order
 from pipeline.values.words import say_count
 from pipeline.work.tables import REPAIRS, TABLE_OF
+from pipeline.work.taking import KEPT, ROWS, count_rejected
 
 Severity = Literal["error", "note"]
 
@@ -257,6 +258,10 @@ class RootCheck:
             yield from _compare(key, getattr(root, key), found, where)
         kept = {name: int(cell.get("kept", 0)) for name, cell in root.matrix.items()}
         yield from _compare("matrix kept", kept, self._kept, where)
+        for source, told in root.texts.items():
+            rows, ended = told.get(ROWS, 0), told.get(KEPT, 0) + count_rejected(told)
+            if rows != ended:
+                yield error("count_wrong", where, f"texts {source}: {rows} rows, {ended} of them kept or rejected")
         planned = sum(int(cell.get("planned", 0)) for cell in root.matrix.values())
         if planned != root.counts.get("planned", 0):
             plans = say_count(planned, "dialogue")

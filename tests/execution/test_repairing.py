@@ -126,7 +126,7 @@ def test_what_falls_short_is_rendered_again_and_a_second_repair_does_nothing(pro
     before = project.begin()
     passing = project.rows("images")
     project.endpoint.take()
-    report = project.repair(attempts=8)
+    report = project.repair(attempts=4)
     assert project.endpoint.take() == [], "not a word is written again"
     num_short = before.counts["rejected"]
     assert project.num_renders[:2] == [0, num_short], "only what fell short"
@@ -146,7 +146,7 @@ def test_what_falls_short_is_rendered_again_and_a_second_repair_does_nothing(pro
         assert not any(one.passes for one in repair.tries[:-1])
     assert verify(project.corpus).is_sound
 
-    again = project.repair(attempts=8)
+    again = project.repair(attempts=4)
     assert (again.num_ordered, project.num_renders, project.history()) == (0, [0], history)
     assert project.run()[1].was_idle, "a run afterwards finds everything up to date"
 
@@ -172,12 +172,12 @@ def test_of_attempts_that_all_fall_short_the_nearest_is_kept_and_rendered_no_fur
 def test_a_repair_that_ends_in_the_middle_goes_on_and_renders_nothing_twice(project: Project, tmp_path: Path) -> None:
     straight = Project(project.endpoint, tmp_path / "straight", project.made)
     straight.begin()
-    straight.repair(attempts=3)
+    straight.repair(attempts=2)
     project.begin()
     renders = []
-    for rounds in (1, 1, 1, 99):
+    for rounds in (1, 2, 99):
         with suppress(Stopped):
-            project.repair(attempts=3, max_rounds=rounds)
+            project.repair(attempts=2, max_rounds=rounds)
         renders += project.num_renders
     assert sum(renders) == sum(straight.num_renders) > 0
     assert project.history() == straight.history()

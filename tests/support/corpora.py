@@ -193,7 +193,7 @@ async def _make_shard(work: ShardWork, shard: int, planned: Sequence[PlannedDial
     book: PromptFolder = project.book
     writing = Writing(project.manifest, book, project.prices, chat, Silence(), asyncio.Semaphore(2))
     await write_scenarios(work.scenario_orders(planned), store, writing)
-    await write_dialogues(work.dialogue_orders(store, planned), store, writing)
+    await write_dialogues(work.writing_orders(store, planned), store, writing)
     for modality in project.manifest.media:
         work.render(shard, modality, planned)
 

@@ -103,7 +103,7 @@ def test_the_good_manifest_says_what_it_says(tmp_path: Path) -> None:
         ("  model: made-up\n", "", "corpus.yaml:13: writer: state either model, or models with weights"),
         ("  list: [kites, bread ovens]", "  files: []", "name at least one source of topics: list, files or generate"),
         ("schema_version: 1", "schema_version: 2", "corpus.yaml:1: schema_version: must be 1 (is 2)"),
-        ("engine: openai", "engine: magic", "writer.engine: must be 'embedded' or 'openai' (is 'magic')"),
+        ("engine: openai", "engine: magic", "writer.engine: must be 'embedded', 'openai' or 'none' (is 'magic')"),
         (
             "{renderer: minimal-image}",
             "{renderer: minimal-image, width: 8}",

@@ -21,6 +21,7 @@ from pipeline.work.planning import (
     MAX_SHORT_ROUNDS,
     NUM_DEMONSTRATIONS,
     count_extra,
+    count_parts,
     count_wanted,
     extend_plan,
     select_active,
@@ -360,3 +361,11 @@ def test_no_sequence_of_edits_moves_or_doubles_a_record(
 def test_a_plan_for_no_topics_is_empty() -> None:
     assert plan([], sized()) == []
     assert extend_plan([], [], sized(), read_book(), extra=3) == []
+
+
+def test_parts_are_counted_over_slots_that_rows_share_and_over_others() -> None:
+    rows = plan(many_topics(30), sized())
+    apart = [row.model_copy(update={"slot": row.slot.model_copy(deep=True)}) for row in rows]
+    kinds = [kind for row in rows for turn in row.slot.turns for kind in turn.kinds]
+    assert count_parts(rows) == count_parts(apart) == Counter(kinds)
+    assert count_parts([]) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings
 from pipeline.contracts.plain_audit import OneByOne, PlainAudit, count_measure
@@ -60,7 +61,12 @@ def read_speakable(item: AuditItem) -> Readings:
 
 def find_unfit(text: str) -> str | None:
     """Say what a text holds that cannot be spoken, or None."""
-    return next((what for what, pattern in UNFIT if pattern.search(text)), None)
+    return next(find_all_unfit(text), None)
+
+
+def find_all_unfit(text: str) -> Iterator[str]:
+    """Yield all that a text holds that cannot be spoken."""
+    return (what for what, pattern in UNFIT if pattern.search(text))
 
 
 def _open(options: AuditOptions) -> OneByOne:
