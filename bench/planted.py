@@ -158,7 +158,8 @@ def _fold(lines: Sequence[Line]) -> Iterator[Line]:
         some = [line for line in lines if tuple(line.measures) == measures]
         worst = [min(getattr(line.score, name) for line in some) for name in ("recall", "precision")]
         planted = sum(line.score.planted for line in some)
-        yield Line("structure", f"the worst of {len(some)}" if some[1:] else some[0].fault, measures, Score(planted, *worst, {}, {}))
+        name = f"the worst of {len(some)}" if some[1:] else some[0].fault
+        yield Line("structure", name, measures, Score(planted, *worst, {}, {}))
 
 
 def _explain(lines: Sequence[Line]) -> Iterator[str]:
