@@ -10,7 +10,7 @@ audit's own table, of all tables for the one of structure.
 
 Goals: an audit that does not compare across dialogues holds no more than a shard, so four times the corpus may cost
 32 MB at most, the allocator's ups and downs. Every default audit does two dialogues a CPU second: to make one takes
-seconds of a core with the smallest embedded renderers, so the fifteen together stay within the cost of the making.
+seconds of a core with the smallest embedded renderers, so that no audit of theirs is felt beside it.
 What is measured of a clip's words has no floor: a listener of 74 million weights is as slow as it is.
 The last line is the figure; exits with 1 where a goal is missed.
 """

@@ -46,8 +46,10 @@ LINES = (
     "Here is the picture, and a little tune that goes with it.",
     "There you are; I hope that it is what you had in mind.",
 )
-LAYOUT = (("user", ("speech",)), ("assistant", ("speech", "image", "music")))
+LAYOUT = (("user", ("speech",)), ("assistant", ("text", "speech", "image", "music")))
 """Kinds of the parts of each turn."""
+NOUNS = ("harbour", "garden", "window", "kettle", "mountain", "letter", "bridge", "orchard", "violin", "lantern")
+VERBS = ("follows", "mends", "paints", "forgets", "carries", "praises", "borrows", "waters")
 TABLES = {"images": "image", "music": "music", "speech": "speech"}
 
 
@@ -104,6 +106,11 @@ def _name(number: int) -> str:
 
 
 def _text(number: int, turn: int, kind: str) -> str:
+    if kind == "text":
+        # Words of its own, so that dialogues are no copies of each other.
+        rng = Random(f"words {number}")
+        said = [f"the {rng.choice(NOUNS)} {rng.choice(VERBS)} the {rng.choice(NOUNS)}" for _ in range(8)]
+        return ". ".join(sentence.capitalize() for sentence in said) + "."
     if kind == "image":
         return SCENES[number % len(SCENES)]
     return TUNES[number % len(TUNES)] if kind == "music" else LINES[2 * turn + number % 2]
@@ -114,7 +121,11 @@ def _dialogue(number: int) -> dict[str, Any]:
         {
             "role": role,
             "parts": [
-                {"kind": kind, "text": _text(number, turn, kind), "asset": _asset(number, turn, part)}
+                {
+                    "kind": kind,
+                    "text": _text(number, turn, kind),
+                    "asset": None if kind == "text" else _asset(number, turn, part),
+                }
                 for part, kind in enumerate(kinds)
             ],
         }
