@@ -10,7 +10,8 @@ The default seeds are structure 104-105, text 203-204, pictures 93-94, music 97-
 
 Prints a Markdown table of fault, measures, number planted, recall and precision, then what is missed, what sound
 records are cried at (clean ones and ones easily mistaken), and what cannot be measured yet. Structure is held to 1.0,
-all else to 0.95 of both. Faults of a kind that are all found without a false alarm share a line. Exits with 1 where a goal is missed.
+all else to 0.95 of both. Faults of a kind that are all found without a false alarm share a line. Exits with 1 where a
+goal is missed.
 """
 
 from __future__ import annotations
