@@ -31,6 +31,7 @@ from bench.audit.worker import RAW, Measured
 from pipeline.adapters.model_files import ModelCache
 from pipeline.contracts.audit import AuditPlugin
 from pipeline.execution.audits import known_audits
+from pipeline.work.tables import TABLE_OF
 
 MEMORY_SLACK = 32.0
 """Megabytes."""
@@ -39,7 +40,7 @@ FLOOR = 2.0
 QUICK_FLOOR = 0.5
 """With imports and weights among the seconds."""
 DEAR = "speech-words"
-TABLES = {"dialogue": "dialogues", "image": "images", "music": "music", "speech": "speech"}
+TABLES = {"dialogue": "dialogues", **TABLE_OF}
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from pipeline.contracts.render import Brief, Render, Renderer
 from pipeline.values.ids import asset_id, part_id, sha256_hex, topic_id
 from pipeline.values.records import Modality
 from pipeline.values.units import Seconds
-from pipeline.work.tables import PUBLISHED
+from pipeline.work.tables import PUBLISHED, TABLE_OF
 from tests.support.spoken import Sound, speak
 
 PER_SHARD = 50
@@ -50,7 +50,6 @@ LAYOUT = (("user", ("speech",)), ("assistant", ("text", "speech", "image", "musi
 """Kinds of the parts of each turn."""
 NOUNS = ("harbour", "garden", "window", "kettle", "mountain", "letter", "bridge", "orchard", "violin", "lantern")
 VERBS = ("follows", "mends", "paints", "forgets", "carries", "praises", "borrows", "waters")
-TABLES = {"images": "image", "music": "music", "speech": "speech"}
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,12 @@ def write_corpus(root: Path, num_dialogues: int, stock: Stock) -> None:
     """Write a corpus without a ledger, as a stranger's is."""
     for shard, first in enumerate(range(0, num_dialogues, PER_SHARD)):
         numbers = range(first, min(num_dialogues, first + PER_SHARD))
-        for table, schema in PUBLISHED.items():
-            if table not in ("dialogues", *TABLES):
-                continue
-            rows = map(_dialogue, numbers) if table == "dialogues" else _assets(numbers, TABLES[table], stock)
+        for table, rows in (
+            ("dialogues", map(_dialogue, numbers)),
+            *((table, _assets(numbers, kind, stock)) for kind, table in TABLE_OF.items()),
+        ):
             (root / table).mkdir(parents=True, exist_ok=True)
-            write_table(root / table, f"train-{shard:05d}", schema, rows)
+            write_table(root / table, f"train-{shard:05d}", PUBLISHED[table], rows)
 
 
 def _name(number: int) -> str:
@@ -167,11 +166,13 @@ def _medium(number: int, turn: int, kind: str, name: str, stock: Stock) -> dict[
     rng = Random(f"{number} {turn}")
     if kind == "image":
         data = _mark_picture(stock.pictures[number % len(SCENES)], rng)
-        sizes = {"width": SIDE, "height": SIDE, "text": text}
+        sizes = {"width": SIDE, "height": SIDE, "description": text}
         return sizes | {"image": {"bytes": data, "path": name}, "sha256": sha256_hex(data)}
     samples, rate = stock.pieces[number % len(TUNES)] if kind == "music" else stock.clips[2 * turn + number % 2]
     data = encode_audio(samples * np.float32(rng.uniform(0.8, 0.95)), rate)
-    stated = {"text": text} if kind == "music" else {"transcript": text, "spoken": text, "voice": "joe", "rate": 1.0}
+    stated = (
+        {"description": text} if kind == "music" else {"transcript": text, "spoken": text, "voice": "joe", "rate": 1.0}
+    )
     sound = {"duration": len(samples) / rate, "sample_rate": rate, "channels": samples.shape[1]}
     return stated | sound | {"audio": {"bytes": data, "path": name}, "sha256": sha256_hex(data)}
 
