@@ -22,6 +22,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -184,8 +185,7 @@ def judge_structure(sample: Sample) -> Iterator[Line]:
     told: dict[str, Counter[tuple[bool, bool]]] = {fault: Counter() for fault in planted_structure.FAULTS}
     for seed in sample.seeds:
         for measure, fault, row, own, is_fault in planted_structure.plant(Random(seed), rows, assets):
-            shard = ShardAssets(own)
-            item = AuditItem(row["id"], row["id"], row, look_up=lambda shard=shard: shard)  # type: ignore[misc]
+            item = AuditItem(row["id"], row["id"], row, look_up=partial(ShardAssets, own))
             told[fault][is_fault, bool(read_structure(item, StructureOptions())[measure].value)] += 1
     for fault, (measure, _) in planted_structure.FAULTS.items():
         yield Line("structure", fault, (measure,), _count(told[fault], fault), STRUCTURE_GOAL)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     known = known_audits()
     names = given.only or [name for name, plugin in known.items() if plugin.is_default or name == DEAR]
-    sizes = (24,) if given.quick else (150, 600)
+    sizes: Sequence[int] = (24,) if given.quick else (150, 600)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as scratch:
         stock = render_stock()

@@ -92,10 +92,9 @@ def write_corpus(root: Path, num_dialogues: int, stock: Stock) -> None:
     """Write a corpus without a ledger, as a stranger's is."""
     for shard, first in enumerate(range(0, num_dialogues, PER_SHARD)):
         numbers = range(first, min(num_dialogues, first + PER_SHARD))
-        for table, rows in (
-            ("dialogues", map(_dialogue, numbers)),
-            *((table, _assets(numbers, kind, stock)) for kind, table in TABLE_OF.items()),
-        ):
+        tables: dict[str, Iterator[dict[str, Any]]] = {"dialogues": map(_dialogue, numbers)}
+        tables |= {table: _assets(numbers, kind, stock) for kind, table in TABLE_OF.items()}
+        for table, rows in tables.items():
             (root / table).mkdir(parents=True, exist_ok=True)
             write_table(root / table, f"train-{shard:05d}", PUBLISHED[table], rows)
 

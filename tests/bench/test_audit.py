@@ -6,9 +6,11 @@ import pytest
 
 from bench.audit import __main__ as bench
 from bench.audit.corpora import render_stock, write_corpus
+from bench.audit.worker import Measured
+from pipeline.adapters.audits import music_brief
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.published import PublishedCorpus
-from pipeline.contracts.audit import SUBJECTS
+from pipeline.contracts.audit import SUBJECTS, AuditOptions
 from pipeline.execution.audits import known_audits
 
 
@@ -24,6 +26,12 @@ def test_made_corpora_decode_and_no_two_media_are_the_same(tmp_path: Path, model
     assets = shard.read_assets().by_id
     assert [facts.problem for facts in assets.values()] == [""] * 16
     assert len({facts.row["sha256"] for facts in assets.values()}) == 16
+    pieces = list(shard.items("music", shard.ids("music")))
+    if music_brief.PLUGIN.missing() is None:
+        auditor = music_brief.PLUGIN.load(AuditOptions(), models)
+        assert isinstance(auditor, music_brief.MusicBrief)
+        # What descriptions state is judged: they are found in the tables as published.
+        assert all("music.key_margin" in readings for readings in auditor.measure(pieces))
     line = bench.measure(known_audits()["picture-basics"], tmp_path, [4])
     assert line.growth is None
     assert line.rate > 0
@@ -34,8 +42,8 @@ def test_made_corpora_decode_and_no_two_media_are_the_same(tmp_path: Path, model
 def test_an_audit_whose_memory_grows_misses_its_goal(
     growth: float, is_met: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(corpus: Path, what: str, *tables: str) -> bench.Measured:
-        return bench.Measured(1.0, 100.0) if corpus.name == "10" else bench.Measured(2.0, 100.0 + growth)
+    def run(corpus: Path, what: str, *tables: str) -> Measured:
+        return Measured(1.0, 100.0) if corpus.name == "10" else Measured(2.0, 100.0 + growth)
 
     monkeypatch.setattr(bench, "_run", run)
     known = known_audits()

@@ -257,7 +257,7 @@ def _cut(samples: Any, sample_rate: int, wanted: int) -> list[Any]:
 
 PICTURE_TEXT = WeighedAudit(
     "picture-text",
-    "1",
+    "2",
     "image",
     _measures("image"),
     PictureTextOptions,
@@ -266,7 +266,7 @@ PICTURE_TEXT = WeighedAudit(
 )
 MUSIC_TEXT = WeighedAudit(
     "music-text",
-    "1",
+    "2",
     "music",
     _measures("music"),
     MusicTextOptions,

@@ -137,4 +137,4 @@ def _name(tonic: int, scale: str) -> str:
     return f"{NOTE_NAMES[tonic]} {scale}"
 
 
-PLUGIN = PlainAudit("music-brief", "1", "music", MEASURES, MusicBrief, packages=("librosa",), extra="audits")
+PLUGIN = PlainAudit("music-brief", "2", "music", MEASURES, MusicBrief, packages=("librosa",), extra="audits")
