@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("demo", "llm", "music_fit", "render", "scale", "writing")
+NAMES = ("audit", "demo", "llm", "music_fit", "planted", "render", "scale", "writing")
 
 
 def main() -> int:

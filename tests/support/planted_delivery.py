@@ -246,7 +246,7 @@ def _replace_clips(
 
 def read_short(planted: Sequence[Planted], plugin: Any) -> dict[str, set[str]]:
     """Return by record the measures of an audit that fall short."""
-    auditor = plugin.load(AuditOptions(), ModelCache())
+    auditor = plugin.load(plugin.options(), ModelCache())
     items = [one.item for one in planted]
     if plugin.compares:
         sketches = zip(items, auditor.sketch(items), strict=True)
@@ -278,11 +278,15 @@ class Score:
     falsely: Mapping[str, int]
 
 
-def score(planted: Sequence[Planted], short: Mapping[str, set[str]]) -> dict[str, Score]:
+def score(
+    planted: Sequence[Planted],
+    short: Mapping[str, set[str]],
+    measures: Mapping[str, Sequence[str]] = MEASURES,
+) -> dict[str, Score]:
     """Score every fault that was planted; a sound record for which a fault's measure cries counts against it."""
     scores = {}
     for fault in dict.fromkeys(one.fault for one in planted if one.fault):
-        cries = {name for name, some in short.items() if some & set(MEASURES[fault])}
+        cries = {name for name, some in short.items() if some & set(measures[fault])}
         at_fault = [one for one in planted if one.fault == fault]
         hits = [one for one in at_fault if one.item.id in cries]
         falsely = [one.kind for one in planted if not one.fault and one.item.id in cries]

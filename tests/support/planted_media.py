@@ -199,7 +199,7 @@ def _play(text: str, rng: Random) -> bytes:
 def _render_piece(rng: Random, name: str) -> AuditItem:
     bpm, tonic, mode = rng.randint(60, 150), rng.randrange(12), rng.choice(("major", "minor"))
     text = f"{rng.choice(MOODS)} music for {rng.choice(PLAYERS)} in {NOTE_NAMES[tonic]} {mode}, at {bpm} BPM"
-    row = {"text": text, "duration": SECONDS, "bpm": bpm, "tonic": tonic, "mode": mode}
+    row = {"description": text, "duration": SECONDS, "bpm": bpm, "tonic": tonic, "mode": mode}
     return AuditItem(name, name, row, _play(text, rng), decode_sound)
 
 
@@ -209,13 +209,13 @@ def _with_sound(item: AuditItem, samples: Samples) -> AuditItem:
 
 
 def _with_text(item: AuditItem, text: str) -> AuditItem:
-    return AuditItem(item.id, item.id, {**item.row, "text": text}, item.data, decode_sound)
+    return AuditItem(item.id, item.id, {**item.row, "description": text}, item.data, decode_sound)
 
 
 def _mistakable_music(clean: list[AuditItem], rng: Random) -> Iterator[tuple[str, AuditItem]]:
     """Other pieces to the same words, fade-outs, a rest before the first note, soft pieces; slow and sparse ones."""
     for item in rng.sample(clean, 3):
-        yield "same words", replace(item, data=_play(item.row["text"], rng))
+        yield "same words", replace(item, data=_play(item.row["description"], rng))
         fading = _play_softly(rng)
         ramp = np.linspace(1, 0, len(fading.media[0]), dtype=np.float32)[:, None] ** 2
         yield "fade-out", _with_sound(fading, fading.media[0] * ramp)
@@ -228,7 +228,7 @@ def _mistakable_music(clean: list[AuditItem], rng: Random) -> Iterator[tuple[str
 
 def _play_softly(rng: Random) -> AuditItem:
     text = f"{rng.choice(('adagio', 'sparse ambient drone', 'slow lullaby'))} for {rng.choice(PLAYERS)}"
-    return AuditItem("h", "h", {"text": text, "duration": SECONDS}, _play(text, rng), decode_sound)
+    return AuditItem("h", "h", {"description": text, "duration": SECONDS}, _play(text, rng), decode_sound)
 
 
 def _silence_gap(item: AuditItem, grade: int, rng: Random) -> AuditItem:
@@ -255,14 +255,14 @@ def _cut_short(item: AuditItem, grade: int, rng: Random) -> AuditItem:
 def _wrong_tempo(item: AuditItem, grade: int, rng: Random) -> AuditItem:
     bpm = item.row["bpm"]
     wrong = round(bpm * rng.choice(((0.88, 1.13), (0.84, 1.18), (0.8, 1.22))[grade]))
-    return _with_text(item, item.row["text"].replace(f"{bpm} BPM", f"{wrong} BPM"))
+    return _with_text(item, item.row["description"].replace(f"{bpm} BPM", f"{wrong} BPM"))
 
 
 def _wrong_key(item: AuditItem, grade: int, rng: Random) -> AuditItem:
     """Three fifths away, five, or half an octave: nearer keys share six of seven notes or more."""
     shift = rng.choice(((3, 9), (1, 11), (6,))[grade])
     named, wrong = (f"in {NOTE_NAMES[tonic % 12]} " for tonic in (item.row["tonic"], item.row["tonic"] + shift))
-    return _with_text(item, item.row["text"].replace(named, wrong))
+    return _with_text(item, item.row["description"].replace(named, wrong))
 
 
 def _save_as_mp3(item: AuditItem, grade: int, rng: Random) -> AuditItem:

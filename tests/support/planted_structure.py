@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from random import Random
 
+from pipeline.adapters.published import PublishedCorpus
 from pipeline.contracts.audit import AssetFacts
 from pipeline.contracts.storage import Row
+from pipeline.values.languages import count_words
 
 Assets = list[AssetFacts]
 Damage = Callable[[Random, Row, Assets], None]
+
+
+def read_published(root: Path) -> tuple[list[Row], list[AssetFacts]]:
+    """Return the dialogues and assets of a tiny corpus, its clips as long as a voice would take."""
+    rows: list[Row] = []
+    assets: list[AssetFacts] = []
+    for shard in PublishedCorpus(root).shards:
+        items = list(shard.items("dialogue", {name for name, _, _ in shard.index("dialogue")}))
+        rows += [item.row for item in items]
+        assets += shard.read_assets().by_id.values()
+    for facts in assets:
+        if facts.subject == "speech":
+            # The tones of the minimal renderer last as long whatever is said; a voice takes its time.
+            facts.row["duration"] = 1.0 + 0.4 * count_words(facts.row["transcript"])
+    return rows, assets
 
 
 def plant(

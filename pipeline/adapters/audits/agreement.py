@@ -111,10 +111,10 @@ class Agreement:
         """Return both directions, and whether the description was cut; None for a record without one."""
         import numpy as np
 
-        stated = [item for item in items if str(item.row.get("text") or "").strip()]
+        stated = [item for item in items if str(item.row.get("description") or "").strip()]
         if not stated:
             return [None] * len(items)
-        texts, is_cut = self._embedder.embed_texts([str(item.row["text"]) for item in stated])
+        texts, is_cut = self._embedder.embed_texts([str(item.row["description"]) for item in stated])
         media = self._embedder.embed_media([item.media for item in stated])
         pairs = np.stack([_normalise(media), _normalise(texts)], axis=1).astype("<f2")
         made = {item.id: bytes([cut]) + pair.tobytes() for item, cut, pair in zip(stated, is_cut, pairs, strict=True)}
@@ -257,7 +257,7 @@ def _cut(samples: Any, sample_rate: int, wanted: int) -> list[Any]:
 
 PICTURE_TEXT = WeighedAudit(
     "picture-text",
-    "1",
+    "2",
     "image",
     _measures("image"),
     PictureTextOptions,
@@ -266,7 +266,7 @@ PICTURE_TEXT = WeighedAudit(
 )
 MUSIC_TEXT = WeighedAudit(
     "music-text",
-    "1",
+    "2",
     "music",
     _measures("music"),
     MusicTextOptions,

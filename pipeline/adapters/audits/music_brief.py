@@ -66,7 +66,7 @@ class MusicBrief:
 
 
 def _measure(item: AuditItem) -> Readings:
-    text = plain_text(str(item.row.get("text") or ""))
+    text = plain_text(str(item.row.get("description") or ""))
     bpm, key, word = stated_tempo(text), stated_key(text), _find_word(text)
     samples, sample_rate = item.media
     if (bpm is None and key is None and word is None) or len(samples) < SHORTEST * sample_rate or not samples.any():
@@ -137,4 +137,4 @@ def _name(tonic: int, scale: str) -> str:
     return f"{NOTE_NAMES[tonic]} {scale}"
 
 
-PLUGIN = PlainAudit("music-brief", "1", "music", MEASURES, MusicBrief, packages=("librosa",), extra="audits")
+PLUGIN = PlainAudit("music-brief", "2", "music", MEASURES, MusicBrief, packages=("librosa",), extra="audits")

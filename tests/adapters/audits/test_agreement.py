@@ -32,7 +32,7 @@ def picture(name: str, text: str, colour: tuple[int, int, int]) -> AuditItem:
     image = Image.new("RGB", (40, 40), colour)
     image.paste((0, 0, 0), (5, 5, 20, 30))
     image.save(buffer, "PNG")
-    return AuditItem(name, name, {"text": text}, buffer.getvalue(), decode_picture)
+    return AuditItem(name, name, {"description": text}, buffer.getvalue(), decode_picture)
 
 
 def pictures() -> list[AuditItem]:
@@ -42,7 +42,7 @@ def pictures() -> list[AuditItem]:
 
 def piece(name: str, text: str, seconds: float) -> AuditItem:
     samples = np.sin(np.arange(round(seconds * 8_000)) * 0.3).astype(np.float32)[:, None] * 0.4
-    return AuditItem(name, name, {"text": text}, encode_audio(samples, 8_000), decode_sound)
+    return AuditItem(name, name, {"description": text}, encode_audio(samples, 8_000), decode_sound)
 
 
 def compare(comparer: Any, items: Sequence[AuditItem]) -> dict[str, Readings]:

@@ -30,7 +30,7 @@ def chords(bpm: float, roots: tuple[int, ...], third: int, seconds: float = 10.0
 
 
 def read(text: str, samples: Any) -> Readings:
-    item = AuditItem("a", "a", {"text": text}, encode_audio(samples, RATE), decode_sound)
+    item = AuditItem("a", "a", {"description": text}, encode_audio(samples, RATE), decode_sound)
     auditor: Any = PLUGIN.load(AuditOptions(), ModelCache())
     (readings,) = auditor.measure([item])
     found: Readings = readings

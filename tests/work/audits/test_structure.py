@@ -10,16 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.images import encode_picture
-from pipeline.adapters.published import PublishedCorpus
 from pipeline.adapters.readings import CorpusReadings
 from pipeline.contracts.audit import AssetFacts, AuditItem, ShardAssets
 from pipeline.contracts.storage import Row
 from pipeline.execution.audits import AuditSetting
-from pipeline.values.languages import count_words
 from pipeline.work.audits.structure import MEASURES, StructureOptions, read_structure
 from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, restate_table
-from tests.support.planted_structure import FAULTS, plant
+from tests.support.planted_structure import FAULTS, plant, read_published
 
 
 def faults(row: Row, assets: list[AssetFacts], options: StructureOptions | None = None) -> dict[str, float]:
@@ -29,22 +27,8 @@ def faults(row: Row, assets: list[AssetFacts], options: StructureOptions | None 
     return {name: reading.value for name, reading in readings.items() if reading.value}
 
 
-def published(tiny: TinyCorpus) -> tuple[list[Row], list[AssetFacts]]:
-    rows: list[Row] = []
-    assets: list[AssetFacts] = []
-    for shard in PublishedCorpus(tiny.root).shards:
-        items = list(shard.items("dialogue", {name for name, _, _ in shard.index("dialogue")}))
-        rows += [item.row for item in items]
-        assets += shard.read_assets().by_id.values()
-    for facts in assets:
-        if facts.subject == "speech":
-            # The tones of the minimal renderer last as long whatever is said; a voice takes its time.
-            facts.row["duration"] = 1.0 + 0.4 * count_words(facts.row["transcript"])
-    return rows, assets
-
-
 def test_a_sound_corpus_has_no_fault(tiny: TinyCorpus) -> None:
-    rows, assets = published(tiny)
+    rows, assets = read_published(tiny.root)
     for row in rows:
         own = [facts for facts in assets if facts.row["dialogue_id"] == row["id"]]
         assert faults(row, own) == {}
@@ -52,7 +36,7 @@ def test_a_sound_corpus_has_no_fault(tiny: TinyCorpus) -> None:
 
 @pytest.mark.parametrize("seed", [101, 102, 103])
 def test_every_planted_fault_is_told_and_nothing_sound_is(tiny: TinyCorpus, seed: int) -> None:
-    rows, assets = published(tiny)
+    rows, assets = read_published(tiny.root)
     missed: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     for measure, fault, row, own, is_fault in plant(Random(seed), rows, assets):
@@ -64,14 +48,14 @@ def test_every_planted_fault_is_told_and_nothing_sound_is(tiny: TinyCorpus, seed
 
 
 def test_media_that_are_not_made_yet_are_left_open(tiny: TinyCorpus) -> None:
-    rows, _ = published(tiny)
+    rows, _ = read_published(tiny.root)
     readings = read_structure(AuditItem(rows[0]["id"], rows[0]["id"], rows[0]), StructureOptions())
     open_ones = {name.partition(".")[2] for name, reading in readings.items() if reading.value is None}
     assert open_ones == {"reference_faults", "media_faults", "size_faults"}
 
 
 def test_bounds_follow_the_options(tiny: TinyCorpus) -> None:
-    rows, assets = published(tiny)
+    rows, assets = read_published(tiny.root)
     row = next(row for row in rows if "image" in row["answers"])
     own = [facts for facts in assets if facts.row["dialogue_id"] == row["id"]]
     assert faults(row, own, StructureOptions(least_pixels=64)) == {}
