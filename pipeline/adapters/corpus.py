@@ -125,9 +125,7 @@ class CorpusFolder:
         try:
             return Ledger.model_validate(data)
         except ValidationError as exc:
-            error = exc.errors(include_url=False)[0]
-            where = ".".join(map(str, error["loc"]))
-            raise CorpusError(f"{path}: {where}: {error['msg']}; run the manifest again to write it anew") from exc
+            raise CorpusError(f"{path}: {_say_first(exc)}; run the manifest again to write it anew") from exc
 
     def read_shard_ledger(self, entry: ShardEntry) -> ShardLedger:
         """Return a shard's ledger, checked against the root's hash.
@@ -142,14 +140,21 @@ class CorpusFolder:
             raise CorpusError(f"{path}: cannot be read: {exc.strerror}; run the manifest again") from exc
         if sha256_hex(data) != entry.sha256:
             raise CorpusError(f"{path}: its SHA-256 is not the one in ledger.json; run the manifest again")
-        return ShardLedger.model_validate_json(data)
+        try:
+            return ShardLedger.model_validate_json(data)
+        except ValidationError as exc:
+            raise CorpusError(f"{path}: {_say_first(exc)}; run the manifest again to write it anew") from exc
 
     def inside(self, relative: str) -> Path:
         """Resolve a path that a ledger names; one that leaves the corpus is refused."""
-        path = (self.root / relative).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise CorpusError(f"{self.root / 'ledger.json'}: names {relative!r}, which lies outside the corpus")
-        return path
+        try:
+            path = (self.root / relative).resolve()
+            if path.is_relative_to(self.root.resolve()):
+                return path
+            reason = "which lies outside the corpus"
+        except (OSError, RuntimeError, ValueError) as exc:  # too long, a ring of links, a NUL
+            reason = f"which is no path ({exc})"
+        raise CorpusError(f"{self.root / 'ledger.json'}: names {relative[:200]!r}, {reason}")
 
     def is_published(self, entry: ShardEntry) -> bool:
         """Tell whether a shard's ledger and all its files are there with the sizes that it names."""
@@ -200,6 +205,12 @@ class CorpusFolder:
     def shard_indices(self) -> list[int]:
         """Return the shards that have a folder."""
         return sorted(int(path.name) for path in (self.work / "shards").glob("[0-9]*") if path.name.isdigit())
+
+
+def _say_first(error: ValidationError) -> str:
+    """Return where and what the first of a file's errors is."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 def _say_how_to_restore(plan: Path) -> str:

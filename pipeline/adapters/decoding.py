@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.values.units import Hertz, Seconds
 
@@ -105,14 +105,28 @@ class ScannedSound:
     extension: str
 
 
+def decode_integers(data: bytes) -> tuple[npt.NDArray[np.int16], Hertz]:
+    """Decode as :func:`decode_sound` does, to 16 bits, and raise as it does."""
+    import numpy as np
+
+    parts: list[npt.NDArray[np.int16]] = []
+    sound = scan_sound(data, parts.append, MAX_SAMPLES, "int16")
+    samples = np.concatenate(parts) if parts else np.zeros((0, sound.channels), np.int16)
+    return samples, sound.sample_rate
+
+
 def scan_sound(
-    data: bytes, take: Callable[[npt.NDArray[np.float32]], object], max_samples: int | None = None
+    data: bytes,
+    take: Callable[[npt.NDArray[Any]], object],
+    max_samples: int | None = None,
+    kind: Literal["float32", "int16"] = "float32",
 ) -> ScannedSound:
     """Decode a FLAC, WAV, MP3 or Ogg file a second or so at a time.
 
     Args:
         take: Is given each block, of shape (num_frames, num_channels).
         max_samples: Frames times channels; None for as many as :data:`MAX_SECONDS` and 8 channels hold.
+        kind: Of the samples that are given.
 
     Raises:
         ValueError: it is none of these, is cut off or damaged, or is too long.
@@ -127,7 +141,7 @@ def scan_sound(
             if max_samples is not None and claimed * channels > max_samples:
                 raise ValueError(f"{claimed * channels:,} samples, at most {max_samples:,} are decoded")
             num_frames = 0
-            while len(block := file.read(_FRAMES_A_READ, dtype="float32", always_2d=True)):
+            while len(block := file.read(_FRAMES_A_READ, dtype=kind, always_2d=True)):
                 num_frames += len(block)
                 take(block)
             name = file.format

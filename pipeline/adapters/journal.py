@@ -12,6 +12,7 @@ import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
@@ -66,7 +67,10 @@ class FileJournal:
         name = f"{place['segment']}{BLOBS}"
         if name not in self._handles:
             self._handles[name] = os.open(self._folder / name, os.O_RDONLY)
-        return os.pread(self._handles[name], place["size"], place["offset"])
+        handle = self._handles[name]
+        if place["offset"] + place["size"] > os.fstat(handle).st_size:
+            return b""  # and no memory is taken for what is not there
+        return os.pread(handle, place["size"], place["offset"])
 
     def append(self, entry: Row, blob: bytes | None = None) -> None:
         """Write one entry through to the operating system; its bytes first, so that a line never points at nothing."""
@@ -124,9 +128,16 @@ def _parse(line: bytes) -> Row | None:
         if int(checksum, 16) != zlib.crc32(body):
             return None
         entry = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) else None
+    return entry if isinstance(entry, dict) and ("blob" not in entry or _is_place(entry["blob"])) else None
+
+
+def _is_place(blob: Any) -> bool:
+    """Whether an entry says where its bytes lie as a writer does."""
+    if not isinstance(blob, dict) or not isinstance(blob.get("sha256"), str):
+        return False
+    return all(type(blob.get(name)) is int and 0 <= blob[name] < 2**63 for name in ("offset", "size"))
 
 
 def _write_all(handle: int, data: bytes) -> None:

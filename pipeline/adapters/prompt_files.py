@@ -117,6 +117,10 @@ class TemplateFolder:
             path = self.folder / "templates" / f"{template}.j2"
             reason = "there is no such template" if isinstance(exc, jinja2.TemplateNotFound) else exc.message
             raise ManifestError(f"{path}{line}: {reason}") from exc
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as exc:
+            # What its expressions come to: a sum of a number and a word, no UTF-8, …
+            path = self.folder / "templates" / f"{template}.j2"
+            raise ManifestError(f"{path}: cannot be filled: {exc}") from exc
 
     def key(self, *templates: str) -> str:
         """Hash of the named template files."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.adapters.columns import check_kinds
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.decoding import decode_picture, decode_sound
 from pipeline.adapters.probes import PROBES
@@ -96,7 +97,7 @@ class PublishedShard:
         at_a_time = ROWS_AT_A_TIME if has_media else SMALL_ROWS_AT_A_TIME
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                _check_columns(path, file.schema_arrow.names, columns or _NEEDED[subject])
+                _check_columns(path, file.schema_arrow, columns or _NEEDED[subject])
                 groups = list(range(file.num_row_groups)) if values is None else _groups_with(file, values)
                 for some_groups in [[group] for group in groups] if has_media else [groups]:
                     for batch in file.iter_batches(at_a_time, row_groups=some_groups, columns=columns):
@@ -122,7 +123,7 @@ class PublishedShard:
             return None
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                _check_columns(path, file.schema_arrow.names, ("id",))
+                _check_columns(path, file.schema_arrow, ("id",))
                 return file.read([name for name in columns if name in file.schema_arrow.names], use_threads=False)
         except (OSError, pa.ArrowException) as exc:
             raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
@@ -214,7 +215,8 @@ def _column_names(path: Path) -> list[str]:
         raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
 
 
-def _check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in names]
+def _check_columns(path: Path, schema: pa.Schema, needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in schema.names]
     if missing:
         raise CorpusError(f"{path}: has no column {', '.join(missing)}; a corpus's table needs it")
+    check_kinds(path, schema)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from pipeline.adapters.columns import check_kinds
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import read_json
 from pipeline.contracts.ledger import FileEntry, ShardEntry
@@ -29,6 +30,8 @@ ASSET_TABLES = {Modality.IMAGE: "images", Modality.MUSIC: "music", Modality.SPEE
 MAX_CANDIDATES = 8
 
 _PREFIX = re.compile(rf"[0-9a-f]{{1,{ID_DIGITS}}}")
+_PLANNED = ("shard", "slot", "topic", "topic_id", "meta_topic")
+_PUBLISHED = ("topic", "topic_id", "meta_topic", "cell")
 _LISTED = ["id", "topic", "gives", "answers", "num_rounds", "turns"]
 
 
@@ -138,11 +141,14 @@ class CorpusReader:
     def read(self, dialogue: str) -> FoundDialogue:
         """Read one dialogue with its media, by its whole id."""
         plan = next(iter(rows_where(self._plan, "id", {dialogue})), None) if self._plan.exists() else None
+        if plan is not None:
+            _check_row(self._plan, plan, _PLANNED)
         for entry in self._entries(None if plan is None else plan["shard"]):
             files = self.folder.read_shard_ledger(entry).files
             for file in files:
                 rows = self._rows(file, "id", dialogue) if file.table in TABLES else []
                 if rows:
+                    _check_row(self.folder.inside(file.path), rows[0], _PUBLISHED)
                     return self._published(entry.shard, TABLES[file.table], rows[0], plan, files)
         if plan is None:
             raise CorpusError(f"{dialogue}: neither ledger nor plan of {self.folder.root} names it")
@@ -155,6 +161,8 @@ class CorpusReader:
         for modality, table in ASSET_TABLES.items():
             for file in files:
                 rows = self._rows(file, "dialogue_id", row["id"]) if file.table == table else []
+                for asset in rows:
+                    _check_row(self.folder.inside(file.path), asset, ("id", "part_id"))
                 assets.update({asset["part_id"]: _published_asset(modality, asset) for asset in rows})
         # Media of what was not kept are published nowhere, but the stages may still have them.
         assets = {**self._stage_assets(shard, row["id"]), **assets}
@@ -197,7 +205,10 @@ class CorpusReader:
         for entry in self._entries(None):
             for file in self.folder.read_shard_ledger(entry).files:
                 if file.table == "dialogues" and len(listed) < limit:
-                    rows = read_groups(self.folder.inside(file.path), _LISTED, limit - len(listed))
+                    path = self.folder.inside(file.path)
+                    rows = read_groups(path, _LISTED, limit - len(listed))
+                    for row in rows:
+                        _check_row(path, row, _LISTED)
                     listed += [_listed(row) for row in rows]
             if len(listed) >= limit:
                 break
@@ -205,6 +216,8 @@ class CorpusReader:
 
     def _first_planned(self, limit: int) -> list[Listed]:
         wanted = read_groups(self._plan, ["id", "topic", "slot", "shard"], self._num_planned())
+        for row in wanted[:1]:
+            _check_row(self._plan, row, ("id", "topic", "slot", "shard"))
         shards = [shard for shard in self.folder.shard_indices() if self._receipt(shard, "scenarios")]
         listed: list[Listed] = []
         for shard in shards:
@@ -312,9 +325,18 @@ def _ids_in(path: Path, prefix: str) -> Iterator[str]:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            check_kinds(path, file.schema_arrow)
             yield file
-    except (OSError, pa.ArrowException) as exc:
+    # No checksum covers the names of columns: one that is asked for may not be there.
+    except (OSError, pa.ArrowException, IndexError, KeyError) as exc:
         raise CorpusError(f"{path}: cannot be read ({exc}); run `anyinstruct verify` on the corpus") from exc
+
+
+def _check_row(path: Path, row: Row, needed: Sequence[str]) -> None:
+    """Refuse a row without columns that a dialogue is told by: no checksum covers their names."""
+    missing = [name for name in needed if name not in row]
+    if missing:
+        raise CorpusError(f"{path}: has no column {', '.join(missing)}; run `anyinstruct verify` on the corpus")
 
 
 def _published_asset(modality: Modality, row: Row) -> Asset:
@@ -324,11 +346,14 @@ def _published_asset(modality: Modality, row: Row) -> Asset:
 
 
 def _listed(row: Row) -> Listed:
-    return Listed(**{**row, "gives": tuple(row["gives"]), "answers": tuple(row["answers"])})
+    return Listed(**{**row, "gives": tuple(row["gives"] or ()), "answers": tuple(row["answers"] or ())})
 
 
 def _slot(plan: Row) -> Slot:
-    return Slot.model_validate_json(plan["slot"])
+    try:
+        return Slot.model_validate_json(plan["slot"] or "")
+    except ValidationError as exc:
+        raise CorpusError(f"work/plan.parquet: {plan['id']}: its slot is none; run `anyinstruct verify`") from exc
 
 
 def _planned_line(row: Row, scenario: Row | None, dialogue: Row | None) -> Listed:

@@ -23,7 +23,7 @@ from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.reading import rows_where
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import UNDECODABLE, Measure, Reading, Subject, as_readings
-from pipeline.contracts.storage import Row
+from pipeline.contracts.storage import PlainName, Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.records import Record
 from pipeline.values.units import USD
@@ -44,7 +44,7 @@ class TakenAudit(Record):
         usd: What its calls have cost over all runs; None for an audit that calls nobody.
     """
 
-    name: str
+    name: PlainName
     version: str
     about: Subject
     compares: bool
@@ -187,7 +187,7 @@ class CorpusReadings:
     def _folders(self, audit: TakenAudit) -> list[Path]:
         if audit.compares:
             return [self._folder / OVER_ALL]
-        return sorted(path for path in self._folder.iterdir() if path.is_dir() and path.name != OVER_ALL)
+        return sorted(path for path in self._folder.glob("[0-9]*") if path.is_dir() and path.name.isdecimal())
 
 
 def write_index(root: Path, taken: Sequence[TakenAudit], lock: CorpusLock | None) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.adapters.files import replacing
+from pipeline.adapters.written_files import read_written
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import topic_id
 from pipeline.values.records import Topic
@@ -180,11 +181,7 @@ def read_topic_file(path: Path, meta_topics: Collection[str]) -> TopicFile:
         ManifestError: it cannot be read; or it names unknown meta-topics, or lines are too long or not printable: the
             text has a line for each of them.
     """
-    try:
-        # Not read_text: it would hide which line ends the file has.
-        data = path.read_bytes()
-    except OSError as exc:
-        raise ManifestError(f"{path}: cannot be read: {exc.strerror}") from exc
+    data = read_written(path)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:

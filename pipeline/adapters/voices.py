@@ -14,6 +14,7 @@ from pipeline.adapters.yaml_file import load_yaml
 from pipeline.contracts.render import Voice
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
+from pipeline.values.paths import FilePath
 from pipeline.values.records import Record
 
 RECORDINGS = (".flac", ".mp3", ".ogg", ".wav")
@@ -34,7 +35,7 @@ class WrittenVoice(Record):
     languages: tuple[str, ...] = Field(min_length=1)
     gender: Literal["female", "male"] | None = None
     age: str | None = Field(default=None, min_length=1, max_length=64)
-    reference: str | None = Field(default=None, min_length=1)
+    reference: FilePath | None = None
     licence: str = Field(min_length=1)
 
     @field_validator("languages")

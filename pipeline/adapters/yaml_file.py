@@ -11,11 +11,14 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.adapters.complaints import Complaint, Keys, word_errors
+from pipeline.adapters.written_files import read_written
 from pipeline.values.errors import ManifestError
 
-MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 100
 """Deepest nesting; the parser written in C recurses without looking at its stack."""
+
+MAX_BITS = 1024
+"""Of a whole number; Python writes none of more than 4,300 digits out, so that no error could name it."""
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # about ten times faster where it is
 _OPENING = (
@@ -147,12 +150,9 @@ def read_document(path: Path) -> Document:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"{path}: over {MAX_BYTES // 2**20} MiB, which no file of this kind should be")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else f"not UTF-8 ({exc.reason} at byte {exc.start})"
-        raise ManifestError(f"{path}: cannot be read: {reason}") from exc
+        return read_written(path).decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ManifestError(f"{path}: cannot be read: not UTF-8 ({exc.reason} at byte {exc.start})") from exc
 
 
 def _check_tokens(path: Path, text: str) -> None:
@@ -203,7 +203,10 @@ def _check_node(path: Path, node: yaml.Node, loader: yaml.SafeLoader) -> list[ya
             lines[key.value] = line
         return [child for pair in node.value for child in pair]
     try:
-        loader.construct_object(node)
-    except ValueError as exc:  # a date such as 2024-13-45, a number of five thousand digits
+        value = loader.construct_object(node)
+        # Hexadecimal, say, which Python reads at any length.
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise ValueError("it is far too large a number")
+    except (ValueError, OverflowError) as exc:  # a date such as 2024-13-45, a number of five thousand digits
         raise ManifestError(f"{path}:{node.start_mark.line + 1}: {node.value[:80]!r} is no value: {exc}") from exc
     return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,8 @@ from rich.color import Color
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
+
+from pipeline.adapters.decoding import decode_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,13 +26,8 @@ ROWS = 16
 PIXELS_A_COLUMN = 10
 """Resolution of a thumbnail that a graphics protocol shows."""
 
-MAX_PIXELS = 64 * 2**20
-"""Larger pictures are not decoded for a preview."""
-
 KITTY_CHUNK = 4096
 """Characters of base64 in one escape sequence, the most that the kitty graphics protocol allows."""
-
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
 
 
 def detect_graphics(environment: Mapping[str, str], is_terminal: bool, has_colour: bool) -> Graphics:
@@ -66,18 +62,11 @@ def show_thumbnail(data: bytes, graphics: Graphics, console: Console, indent: in
 
 def shrink(data: bytes, width: int, height: int) -> Image | None:
     """Decode a picture and shrink it into a box, keeping its shape; None where it cannot or should not be decoded."""
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow warns of a decompression bomb before it refuses one
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    return None
-                small = image.convert("RGB")
-        small.thumbnail((width, height))
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
+        small = decode_picture(data)
+    except ValueError:
         return None
+    small.thumbnail((width, height))
     return small
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import pyarrow as pa
+from pydantic import Field
 
 from pipeline.values.records import Record
 from pipeline.values.units import Bytes
 
 Row = dict[str, Any]
+
+PlainName = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]{0,199}$")]
+"""A name in a folder, and never a path: who reads a corpus follows what its receipts say."""
 
 
 class Receipt(Record):
@@ -25,8 +29,8 @@ class Receipt(Record):
         facts: Small sums for the ledger, e.g. spend by model.
     """
 
-    stage: str
-    file: str
+    stage: PlainName
+    file: PlainName
     sha256: str
     footer_sha256: str | None = None
     num_bytes: Bytes

@@ -22,7 +22,7 @@ from pipeline.work.taking import COUNTS, KEPT, ROWS, STAGE, VERSION, Counts, Tak
 if TYPE_CHECKING:
     from pipeline.execution.project import Project
 
-_COLUMNS = ["record_id", "source", "place", "shape", "rule", "has_system", "title", "turns", "text_sha256"]
+_COLUMNS = ["record_id", "source", "place", "shape", "rule", "has_system", "title", "lines", "text_sha256"]
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ def read_turns(folder: CorpusFolder, wanted: Sequence[str]) -> dict[str, list[st
     if receipt is None:
         raise StageDamaged(f"stage file {STAGE}: is not there; run again to make it anew")
     try:
-        rows = rows_where(store.folder / receipt.file, "record_id", wanted, ["record_id", "turns"])
+        rows = rows_where(store.folder / receipt.file, "record_id", wanted, ["record_id", "lines"])
     except CorpusError as exc:
         raise StageDamaged(str(exc)) from exc
-    return {row["record_id"]: row["turns"] for row in rows}
+    return {row["record_id"]: row["lines"] for row in rows}
 
 
 def gather(rows: Iterator[Row]) -> TakenTexts:

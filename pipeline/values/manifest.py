@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.values.addresses import check_address, check_variable
 from pipeline.values.languages import ENGLISH, LANGUAGES
+from pipeline.values.paths import FilePath
 from pipeline.values.records import Modality
 from pipeline.values.section import Section
 from pipeline.values.texts import Texts
@@ -37,7 +38,7 @@ class Topics(Section):
     """Where topics come from; sources add up, a topic named twice is one topic."""
 
     list: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[FilePath, ...] = ()
     generate: GeneratedTopics | None = None
 
     @property
@@ -303,7 +304,7 @@ class SpeechSection(RendererChoice):
     """
 
     voices: VoiceChoice
-    voices_file: str | None = None
+    voices_file: FilePath | None = None
     rate: tuple[float, float] = (0.9, 1.1)
     emotions: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
 
@@ -414,7 +415,7 @@ class Manifest(Section):
     # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
     texts: Texts | None = Field(None, exclude_if=_is_absent)
     """Dialogues that are taken from instruction data in place of being written about topics."""
-    prompts: str | None = None
+    prompts: FilePath | None = None
     """Folder of templates, demonstrations and meta-topics; None takes the shipped one."""
     size: Size = Size()
     mix: tuple[Cell, ...] = Field(min_length=1)

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from pipeline.values.records import Record
 
+MAX_ATTEMPT = 2**15 - 1
+"""What the column of attempts holds."""
+
 
 class Miss(Record):
     """A limit that an attempt fell short of; without a value it could not be measured.
@@ -53,8 +56,8 @@ class Try(Record):
         failure: Why nothing came of it; empty where something did.
     """
 
-    wanted: int = Field(ge=0)
-    made: int = Field(ge=0)
+    wanted: int = Field(ge=0, le=MAX_ATTEMPT)
+    made: int = Field(ge=0, le=MAX_ATTEMPT)
     input_key: str
     text: str = ""
     misses: tuple[Miss, ...] = ()
@@ -103,7 +106,7 @@ class Repair(Record):
     """
 
     part_id: str
-    wanted: int = Field(0, ge=0)
+    wanted: int = Field(0, ge=0, le=MAX_ATTEMPT)
     tries: tuple[Try, ...] = ()
     rewrite: Rewrite | None = None
 

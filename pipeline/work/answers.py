@@ -28,7 +28,10 @@ GRAM_SIGNS = 10
 """Ideographs or kana that make a gram where no spaces stand between words: what four English words take, 20 characters,
 at half the length. Eight would be no more than the ending by which Japanese politely asks for something."""
 
-_MARKUP = re.compile(r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_MARKUP = re.compile(
+    r"[\[\]{}<>|*_#`\\]|https?:|www\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+    r"|[\u202a-\u202e\u2066-\u2069]"  # turn the order of what stands around them, so that it reads as something else
+)
 _SENTENCE_ENDS = ".?!\"'”’。？！」』）"
 _SENTENCE_END = re.compile(r"[.?!][\"'”’]?(?=\s)|[。？！][」』”’）]?")
 

@@ -51,7 +51,7 @@ TEXTS = pa.schema(
         ("message", pa.string()),
         ("has_system", pa.bool_()),
         ("title", pa.string()),
-        ("turns", pa.list_(pa.string())),
+        ("lines", pa.list_(pa.string())),
         ("text_sha256", pa.string()),
     ]
 )

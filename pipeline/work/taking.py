@@ -86,8 +86,8 @@ class TakenTexts:
         counts[f"shape/{row['shape']}"] += 1
         counts[SYSTEM_DROPPED] += row["has_system"]
         topic = Topic(id=row["record_id"], text=row["title"], meta_topic=row["source"])
-        size = sum(map(len, row["turns"]))
-        self.texts[topic.id] = Text(topic, len(row["turns"]), row["place"], row["text_sha256"], size)
+        size = sum(map(len, row["lines"]))
+        self.texts[topic.id] = Text(topic, len(row["lines"]), row["place"], row["text_sha256"], size)
 
 
 def add_up(counts: Counts) -> Counter[str]:
@@ -130,7 +130,7 @@ def take_rows(sources: Iterable[tuple[str, Iterable[RawText]]], fitness: Fitness
                     raise NotTaken(Rule.DUPLICATE, f"says what {where[0]}:{where[1]} says")
             except NotTaken as exc:
                 row |= {"rule": str(exc.rule), "message": str(exc)}
-                row |= dict.fromkeys(("record_id", "title", "turns", "text_sha256"))
+                row |= dict.fromkeys(("record_id", "title", "lines", "text_sha256"))
             yield row
 
 
@@ -144,7 +144,7 @@ def _take(raw: RawText, fitness: Fitness) -> Row:
         "shape": shaped.shape,
         "has_system": shaped.has_system,
         "title": _title(turns[0]),
-        "turns": list(turns),
+        "lines": list(turns),
         "text_sha256": sha256_hex("\n".join(turns)),
     }
 

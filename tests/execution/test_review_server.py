@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,30 @@ def test_a_body_that_is_too_large_is_refused(tiny: TinyCorpus, anna: Visitor) ->
     body = json.dumps({"dialogue_id": "x", "decision": "accept", "note": "x" * MAX_BODY_BYTES}).encode()
     assert anna.judge(body).status == 413
     assert not (tiny.root / "reviews").exists()
+
+
+def test_a_body_that_never_comes_holds_nobody_up(tiny: TinyCorpus, anna: Visitor) -> None:
+    """Without the token it is not even waited for; with it, everybody else is still answered."""
+    head = (
+        f"POST /api/verdicts HTTP/1.1\r\nHost: {anna.host}\r\nOrigin: http://{anna.host}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 60\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", anna.port), timeout=60) as stranger:
+        stranger.sendall(f"{head}\r\n{{".encode())
+        assert stranger.recv(200).startswith(b"HTTP/1.1 403 ")
+    with socket.create_connection(("127.0.0.1", anna.port), timeout=60) as slow:
+        slow.sendall(f"{head}Cookie: {anna.headers['Cookie']}\r\n\r\n{{".encode())
+        assert anna.get("/api/corpus").status == 200
+    assert not (tiny.root / "reviews").exists()
+
+
+def test_no_connection_is_upgraded(anna: Visitor) -> None:
+    sent: dict[str, Any] = {"Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    for origin in (f"http://{anna.host}", "http://evil.example"):
+        sent |= {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": origin}
+        answer = anna.get("/api/corpus", Upgrade="websocket", **sent)
+        assert answer.status == 200
+        assert "Upgrade" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])

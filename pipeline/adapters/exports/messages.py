@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.adapters.decoding import decode_integers
 from pipeline.contracts.export import ExportOptions, ExportSummary, Medium, Piece, Sample
+from pipeline.values.errors import CorpusError
 
 MIME = {
     "png": "image/png",
@@ -104,7 +106,7 @@ def _part(sample: Sample, piece: Piece, medium: Medium, options: MessagesOptions
         return {"type": "image_url", "image_url": {"url": place(sample, piece, medium)}}
     if options.media == "files":
         return {"type": "audio_url", "audio_url": {"url": place(sample, piece, medium)}}
-    data, name = (medium.data, "mp3") if medium.extension == "mp3" else (_as_wav(medium.data), "wav")
+    data, name = (medium.data, "mp3") if medium.extension == "mp3" else (_as_wav(sample.id, medium), "wav")
     return {"type": "input_audio", "input_audio": {"data": base64.b64encode(data).decode(), "format": name}}
 
 
@@ -140,10 +142,13 @@ def _words(piece: Piece, options: MessagesOptions) -> str:
     return piece.text if options.descriptions else ""
 
 
-def _as_wav(data: bytes) -> bytes:
+def _as_wav(dialogue: str, medium: Medium) -> bytes:
     import soundfile
 
-    samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    try:
+        samples, rate = decode_integers(medium.data)
+    except ValueError as exc:
+        raise CorpusError(f"dialogue {dialogue}: {medium.kind}: {exc}; run `anyinstruct verify` on the corpus") from exc
     target = io.BytesIO()
     soundfile.write(target, samples, rate, format="WAV", subtype="PCM_16")
     return target.getvalue()

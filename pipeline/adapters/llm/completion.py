@@ -14,6 +14,12 @@ from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import encode_json
 from pipeline.values.units import Seconds
 
+MAX_TOKENS = 10**9
+"""More than any call takes; a larger number is senseless, and sums of such would not fit a column."""
+
+LONGEST_NAME = 200
+"""Characters of a model's name and of why it stopped, as the endpoint says them."""
+
 
 def build_body(request: ChatRequest, extra: Mapping[str, Any], messages: list[dict[str, Any]]) -> bytes:
     """Write the body of a request."""
@@ -112,10 +118,11 @@ def read_answer(body: Mapping[str, Any], model: str, latency: Seconds, translato
     if text is not None and not isinstance(text, str):
         raise failure("bad_answer", f"the answer is no text: {quote(json.dumps(text))}")
     named = body.get("model")
+    # What is written down is rid of the key, too: an endpoint that repeats it would have it published.
     return ChatAnswer(
-        text=text or "",
-        model=named if isinstance(named, str) and named else model,
-        finish_reason=finish if isinstance(finish, str) and finish else "stop",
+        text=translator.scrub(text or ""),
+        model=translator.scrub(named)[:LONGEST_NAME] if isinstance(named, str) and named else model,
+        finish_reason=translator.scrub(finish)[:LONGEST_NAME] if isinstance(finish, str) and finish else "stop",
         usage=usage,
         latency=latency,
     )
@@ -126,4 +133,4 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+    return value if isinstance(value, int) and 0 <= value <= MAX_TOKENS else 0

@@ -21,6 +21,9 @@ REFUSED_STATUS = frozenset({429, 503, 529})
 LONGEST_QUOTE = 300
 """Characters of an endpoint's own words that an error repeats."""
 
+SHORTEST_KEY = 16
+"""Characters; keys have 20 and more, and what people give a server that wants none has fewer."""
+
 _CODES = {400: "bad_request", 413: "too_long", 422: "bad_request", 429: "rate_limited"}
 _TOO_LONG = re.compile(r"context.{0,20}(length|size|window)|(too|many) (long|tokens)", re.IGNORECASE)
 
@@ -88,6 +91,13 @@ class Translator:
     def clean(self, text: str) -> str:
         """Return an endpoint's words without the key."""
         return text.replace(self._key, "[key]") if self._key else text
+
+    def scrub(self, text: str) -> str:
+        """Return what an endpoint answered without the key, which would be published with it.
+
+        Short stand-ins for a key, such as ``none`` or ``EMPTY``, are words like others and stay.
+        """
+        return self.clean(text) if self._key and len(self._key) >= SHORTEST_KEY else text
 
     def _translate_status(self, exc: openai.APIStatusError) -> ChatFailure | EndpointError:
         says = f"{self.where}: {exc.status_code}: {self.quote(exc.message)}"

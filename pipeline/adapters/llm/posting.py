@@ -15,6 +15,11 @@ import openai
 from yarl import URL
 
 from pipeline.adapters.llm.endpoint import Endpoint
+from pipeline.values.errors import ChatFailure
+from pipeline.values.units import Bytes
+
+MAX_BYTES: Bytes = 2**28
+"""Of a body: well above a picture of 64 MiB as base64, or the answers of a batch of 50,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Posting:
         Raises:
             openai.APIStatusError: any status from 400 on.
             openai.APIConnectionError: no connection, or a broken one.
+            ChatFailure: ``bad_answer``: more than :data:`MAX_BYTES` came.
         """
         url, address, headers = self._url, self._address, None
         if isinstance(content, Parcel):
@@ -83,12 +89,25 @@ class Posting:
         try:
             sending = self._endpoint.session().post(url, data=aiohttp.BytesPayload(content), headers=headers)
             async with sending as response:
-                reply = Reply(response.status, response.headers, await response.read())
+                reply = Reply(response.status, response.headers, await _read(response))
         except (aiohttp.ClientError, OSError) as exc:
             raise openai.APIConnectionError(request=httpx2.Request("POST", address)) from exc
         if reply.status >= 400:
             raise status_error(reply, address)
         return reply
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body, unpacked, of bounded size: a few kilobytes may unpack to gigabytes."""
+    blocks: list[bytes] = []
+    num_bytes = 0
+    async for block in response.content.iter_any():
+        num_bytes += len(block)
+        if num_bytes > MAX_BYTES:
+            response.close()
+            raise ChatFailure("bad_answer", f"{response.host}: answered with more than {MAX_BYTES // 2**20} MiB")
+        blocks.append(block)
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 def status_error(reply: Reply, address: str) -> openai.APIStatusError:
@@ -98,7 +117,7 @@ def status_error(reply: Reply, address: str) -> openai.APIStatusError:
     response = httpx2.Response(reply.status, headers=headers, content=reply.content, request=request)
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     error = body.get("error", body) if isinstance(body, dict) else body
     message = error.get("message") if isinstance(error, dict) else None

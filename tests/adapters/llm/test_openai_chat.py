@@ -182,6 +182,7 @@ def test_each_model_has_a_pace_of_its_own() -> None:
         ({"prompt_tokens": 5, "completion_tokens": "7", "prompt_tokens_details": None}, (5, 0, 0)),
         ({"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 99}}, (5, 5, 7)),
         ("many", (0, 0, 0)),
+        ({"prompt_tokens": 10**30, "completion_tokens": 7}, (0, 0, 7)),
     ],
 )
 def test_usage_is_not_trusted(usage: Any, expected: tuple[int, int, int]) -> None:
