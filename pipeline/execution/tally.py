@@ -91,6 +91,7 @@ class Tally:
             else:
                 stage = self.stages.setdefault(note["stage"], StageTally())
                 stage.done += 1
+                stage.total = max(stage.total, stage.done)  # what is made again comes on top of what was there
                 stage.failed += note["code"] is not None
                 stage.recent.append(time.monotonic())
                 self.num_renders += event == "render"
