@@ -121,7 +121,8 @@ def _print(summaries: list[Summary], console: Console) -> None:
         is_text = name in ("measure", "worst")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "worst", overflow="fold")
     for summary in summaries:
-        table.add_row(*_cells(summary))
+        if summary.num_records:  # of media that the corpus does not have there is nothing to say
+            table.add_row(*_cells(summary))
     # A pipe counts as 80 columns wide, and a figure cut to fit reads as another figure: 400 as 4.
     needed = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
     console.width = max(console.width, needed)

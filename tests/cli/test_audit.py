@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +72,20 @@ def test_the_command_prints_what_came_out(
     assert audit_corpus(setting, PoolShape(), as_json=True) == 0
     found = json.loads(capsys.readouterr().out)
     assert found[0]["num_short"] == tiny.ledger.tables["images"]
+
+
+def test_media_that_a_corpus_does_not_have_are_not_told_of(
+    tiny: TinyCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    for name in ("dialogues", "speech"):
+        shutil.copytree(tiny.root / name, theirs / name)
+    setting = AuditSetting(theirs, ("picture-basics", "speech-basics"))
+    monkeypatch.setattr(command, "Pool", lambda build, shape: Here(setting, 1))
+    assert audit_corpus(setting, PoolShape(), as_json=False) == 0
+    out = capsys.readouterr().out
+    assert "speech.loudness" in out
+    assert "image." not in out
 
 
 @pytest.mark.parametrize(
