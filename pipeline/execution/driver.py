@@ -379,7 +379,8 @@ class Run:
             self.tally.take(await self._cluster.collect())
 
     def _tell(self) -> None:
-        self._events.append(self.tally.snapshot())
+        # The tally last: whoever watches reads it off the end.
+        self._events.append(*self.tally.take_lost(), self.tally.snapshot())
         self.on_progress(self.tally)
 
 
