@@ -12,10 +12,11 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.renderers.minimal import MinimalRenderer
 from pipeline.adapters.retry_book import RetryBook
-from pipeline.contracts.render import Brief, Modality, Outcome, RenderFailure
+from pipeline.contracts.render import Brief, Outcome, RenderFailure
 from pipeline.execution.project import load_project
 from pipeline.execution.retrying import Retrying
 from pipeline.values.errors import CorpusError
+from pipeline.values.records import Modality
 from tests.support.endpoint import Endpoint, running_endpoint
 from tests.support.projects import describe, make, verify, write_manifest
 
