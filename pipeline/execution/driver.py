@@ -155,6 +155,7 @@ class Run:
             await self._cluster.drain()
 
     async def _stages(self) -> Ledger | None:
+        self.folder.read_ledger()  # what this program cannot read it cannot publish anew, and must not pay for
         is_taken = self.project.manifest.texts is not None
         all_topics = await (self._bring_texts() if is_taken else self._bring_topics())
         if self.until == "topics":
