@@ -334,9 +334,9 @@ def export(  # noqa: PLR0913  an option is a parameter
 ) -> None:
     """Bring a finished corpus into the form that a trainer reads. Run again to write what has changed."""
     from pipeline.cli.export import choose_ids, export_corpus, parse_splits
+    from pipeline.contracts.plugins import read_options
     from pipeline.execution.cluster import PoolShape
     from pipeline.execution.exports import ExportSetting
-    from pipeline.execution.plugins import read_options
     from pipeline.work.exporting import Selection
 
     setting = ExportSetting(

@@ -19,8 +19,8 @@ from pipeline.cli.plain import plain
 from pipeline.cli.run import INTERRUPTED
 from pipeline.cli.show_dialogue import say_bytes
 from pipeline.cli.thumbnails import Graphics, detect_graphics, show_thumbnail
+from pipeline.contracts.plugins import read_options
 from pipeline.contracts.render import ImageFacts
-from pipeline.execution.plugins import read_options
 from pipeline.execution.project import Project
 from pipeline.execution.trial import Trial, TrialReport, Tried, expect_cost, find_missing, run_trial, try_texts
 from pipeline.execution.trial_project import Wishes, project_in, project_of

@@ -147,6 +147,10 @@ class ExportOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def as_published(self) -> dict[str, Any]:
+        """Return what is written into the export's index: all of them, but no paths of this machine."""
+        return self.model_dump(mode="json")
+
 
 class ExportPlugin(Protocol):
     """What an entry point names. Cheap to import; everything but :meth:`open` and :meth:`finish` is instant."""

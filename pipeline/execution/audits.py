@@ -16,10 +16,10 @@ from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.readings import FOLDER, OVER_ALL, TakenAudit, write_index
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import AskingPlugin, AuditOptions, AuditPlugin, Measure, as_readings
+from pipeline.contracts.plugins import choose_plugin, find_plugin, known_plugins
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.driver import Silence
 from pipeline.execution.inquiries import Inquiries, Inquiry
-from pipeline.execution.plugins import choose_plugin, find_plugin, known_plugins
 from pipeline.values.ids import content_key
 from pipeline.values.units import USD
 from pipeline.work.audit_sampling import draw_sample

@@ -24,11 +24,11 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.samples import read_samples
 from pipeline.contracts.export import ExportedFile, ExportOptions, ExportPart, ExportPlugin, ExportSummary
+from pipeline.contracts.plugins import choose_plugin, known_plugins
 from pipeline.contracts.storage import Row
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.audits import Workers
 from pipeline.execution.driver import Silence
-from pipeline.execution.plugins import choose_plugin, known_plugins
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key
 from pipeline.work.export_card import write_export_card
@@ -285,7 +285,7 @@ class ExportRun:
             "format": plugin.name,
             "version": plugin.version,
             "generator": f"anyinstruct {pipeline.__version__}",
-            "options": options.model_dump(mode="json"),
+            "options": options.as_published(),
             "splits": self._setting.splits.model_dump(mode="json"),
             "selection": self._setting.selection.model_dump(mode="json"),
             **summary.model_dump(mode="json"),

@@ -15,9 +15,9 @@ import pytest
 from pipeline.adapters.probes import probe_image, probe_sound
 from pipeline.adapters.renderers import minimal
 from pipeline.cli.app import main
+from pipeline.contracts.plugins import read_options
 from pipeline.contracts.render import Brief, Render, RenderFailure
 from pipeline.execution import trial
-from pipeline.execution.plugins import read_options
 from pipeline.execution.trial import try_texts
 from pipeline.execution.trial_project import Wishes, project_of
 from pipeline.values.errors import ManifestError, RenderError

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.adapters.lock import CorpusLock
 from pipeline.cli.export import choose_ids, export_corpus, parse_splits
+from pipeline.contracts.plugins import read_options
 from pipeline.execution.cluster import PoolShape
 from pipeline.execution.driver import Silence
 from pipeline.execution.exports import STATE, ExportSetting, ExportWork
-from pipeline.execution.plugins import read_options
 from pipeline.execution.querying import find_ids
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.work.exporting import Selection, Splits

@@ -1,0 +1,236 @@
+"""``anygpt``: rows as AnyGPT trains on them, every medium a string of tokens, and the codes beside as arrays.
+
+A row is ``{"id": …, "conversation": [[{"role": "user", "message": …}, …]]}`` as in ``anygpt/src/m_utils`` of its
+repository. ``tokens/`` holds all codes, also those of turns that a row had no room for and of codebooks that are not
+spelled; ``vocabulary.txt`` every token to add to a language model, and ``tokens.json`` the alphabets and the lengths.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.adapters.exports.anygpt_options import AnygptOptions
+from pipeline.adapters.exports.rows import RowFile
+from pipeline.adapters.files import read_json
+from pipeline.contracts.export import ExportOptions, ExportSummary, Piece, Sample
+from pipeline.contracts.tokenizer import Tokenizer
+from pipeline.values.errors import CorpusError
+from pipeline.values.token_strings import Alphabet, Codes, Speller, TokenPart, Wording
+
+SCHEMA = pa.schema(
+    [
+        ("dialogue_id", pa.string()),
+        ("turn", pa.int16()),
+        ("part", pa.int16()),
+        ("role", pa.string()),
+        ("kind", pa.string()),
+        ("asset", pa.string()),
+        ("in_row", pa.bool_()),
+        ("num_frames", pa.int32()),
+        ("codes", pa.list_(pa.list_(pa.int32()))),
+    ]
+)
+INDEX = "tokens.json"
+VOCABULARY = "vocabulary.txt"
+_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+
+class TokenRows:
+    """The files of one part. Dialogues wait until a batch of media has come together."""
+
+    def __init__(self, options: AnygptOptions, staging: Path, split: str, shard: int) -> None:
+        self._options = options
+        self._tokenizers: dict[str, Tokenizer] = {kind: choice.open() for kind, choice in options.choices.items()}
+        self._alphabets: dict[str, Alphabet] = {
+            kind: options.alphabet(kind, tokenizer.facts)  # type: ignore[arg-type]  # the keys are the options' own
+            for kind, tokenizer in self._tokenizers.items()
+        }
+        self._speller = Speller(self._alphabets, options.wording)
+        self._count_words = options.word_counter()
+        self._path = f"{split}-{shard:05d}.jsonl"
+        self._staging = staging
+        self._file = (staging / self._path).open("w", encoding="utf-8")
+        self._codes = RowFile(staging, f"tokens/{split}/{shard:05d}.parquet", SCHEMA, ())
+        self._facts_path = f"lengths/{split}-{shard:05d}.json"
+        self._waiting: list[tuple[Sample, dict[str, Any]]] = []
+        self._num_media = 0
+        self._lengths: list[int] = []
+        self._counts = {"dialogues": 0, "cut": 0, "turns_cut": 0, "too_long": 0, "not_alternating": 0}
+
+    def add(self, sample: Sample) -> None:
+        """Take a dialogue; it is written with its batch."""
+        prepared = {}
+        for piece in sample.pieces():
+            if piece.medium is None or not self._options.check_kind(sample.id, piece.medium.kind):
+                continue
+            try:
+                prepared[piece.place] = self._tokenizers[piece.medium.kind].prepare(piece.medium.data)
+            except ValueError as exc:
+                raise CorpusError(
+                    f"dialogue {sample.id}: {piece.medium.kind}: {exc}; run `anyinstruct verify` on the corpus"
+                ) from exc
+        self._waiting.append((sample, prepared))
+        self._num_media += len(prepared)
+        if self._num_media >= self._options.batch:
+            self._flush()
+
+    def close(self) -> Mapping[str, int]:
+        """Write what waits, and end all files."""
+        self._flush()
+        self._file.close()
+        facts = {
+            "alphabets": {kind: alphabet.model_dump() for kind, alphabet in self._alphabets.items()},
+            "tokenizers": {kind: tokenizer.facts.model_dump() for kind, tokenizer in self._tokenizers.items()},
+            "counts": self._counts,
+            "lengths": self._lengths,
+        }
+        target = self._staging / self._facts_path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        return {self._path: len(self._lengths), **self._codes.close()}
+
+    def _flush(self) -> None:
+        codes: dict[tuple[int, str], Codes] = {}
+        for kind, tokenizer in self._tokenizers.items():
+            places = [
+                (index, piece.place)
+                for index, (sample, prepared) in enumerate(self._waiting)
+                for piece in sample.pieces()
+                if piece.kind == kind and piece.place in prepared
+            ]
+            media = [self._waiting[index][1][place] for index, place in places]
+            codes.update(zip(places, tokenizer.encode(media), strict=True))
+        for index, (sample, prepared) in enumerate(self._waiting):
+            self._write(sample, {place: codes[index, place] for place in prepared})
+        self._waiting, self._num_media = [], 0
+
+    def _write(self, sample: Sample, codes: Mapping[str, Codes]) -> None:
+        pieces = list(sample.pieces())
+        parts = [TokenPart(p.role, p.turn, p.kind, p.text, codes.get(p.place)) for p in pieces]
+        messages = self._fit(self._speller.messages(parts))
+        self._counts["dialogues"] += 1
+        if messages:
+            row: dict[str, Any] = {"id": sample.id, "conversation": [messages]}
+            text = self._speller.chat(messages)
+            if self._options.has_text:
+                row["text"] = text
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._lengths.append(self._speller.count(text, self._count_words))
+        for piece in pieces:
+            if piece.place in codes:
+                array = codes[piece.place]
+                self._codes.add(_describe(sample, piece, array, piece.turn < len(messages)), array.nbytes)
+
+    def _fit(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Return the first whole rounds that fit; what goes is counted."""
+        if [m["role"] for m in messages] != ["user", "assistant"] * ((len(messages) + 1) // 2) or not messages:
+            self._counts["not_alternating"] += 1
+            return []
+        most = self._options.max_tokens
+        kept = len(messages)
+        while most and kept and self._speller.count(self._speller.chat(messages[:kept]), self._count_words) > most:
+            kept -= 2
+        if kept < len(messages):
+            self._counts["cut" if kept else "too_long"] += 1
+            self._counts["turns_cut"] += len(messages) - kept
+        return messages[:kept]
+
+
+def _describe(sample: Sample, piece: Piece, codes: Codes, is_in_row: bool) -> dict[str, Any]:
+    return {
+        "dialogue_id": sample.id,
+        "turn": piece.turn,
+        "part": piece.part,
+        "role": piece.role,
+        "kind": piece.kind,
+        "asset": None if piece.medium is None else piece.medium.row["id"],
+        "in_row": is_in_row,
+        "num_frames": codes.shape[1],
+        "codes": codes.tolist(),
+    }
+
+
+def read_speller(out: Path) -> Speller:
+    """Return what spelled the rows of an export, to read them back.
+
+    Raises:
+        CorpusError: the folder holds no such export.
+    """
+    index = read_json(out / INDEX)
+    if index is None:
+        raise CorpusError(f"{out}: holds no {INDEX}; name the folder of an export to anygpt")
+    alphabets = {kind: Alphabet.model_validate(alphabet) for kind, alphabet in index["alphabets"].items()}
+    return Speller(alphabets, Wording.model_validate(index["wording"]))
+
+
+class AnygptPlugin:
+    """Needs nothing itself; the tokenizers say what they need."""
+
+    name = "anygpt"
+    version = "1"
+    summary = "AnyGPT's training rows, media as strings of tokens: language models that read and write all media"
+    usage = 'datasets.load_dataset("json", data_files="FOLDER/train-*.jsonl")'
+    options: type[ExportOptions] = AnygptOptions
+
+    def missing(self) -> str | None:
+        """Nothing can be missing."""
+        return None
+
+    def open(self, options: AnygptOptions, staging: Path, split: str, shard: int) -> TokenRows:
+        """Begin ``<split>-<shard>.jsonl``, and load the tokenizers where this process has not."""
+        return TokenRows(options, staging, split, shard)
+
+    def configs(self, summary: ExportSummary) -> Sequence[Mapping[str, Any]]:
+        """It is not for the Hub."""
+        return ()
+
+    def finish(self, options: AnygptOptions, out: Path, summary: ExportSummary) -> Sequence[str]:
+        """Write the vocabulary, and what the parts say of alphabets and lengths.
+
+        Raises:
+            CorpusError: parts were made by different tokenizers.
+        """
+        found = {
+            split: [_read_facts(out / f"lengths/{split}-{part.shard:05d}.json") for part in parts]
+            for split, parts in summary.splits.items()
+        }
+        everything = [facts for some in found.values() for facts in some]
+        if not everything:
+            return ()
+        made = {name: everything[0][name] for name in ("alphabets", "tokenizers")}
+        if any(facts[name] != made[name] for facts in everything for name in made):
+            raise CorpusError(f"{out}: its parts were made by different weights; export into a new folder")
+        counted_by = "bytes" if options.text_tokenizer is None else Path(options.text_tokenizer).name
+        index = {
+            **made,
+            "wording": options.wording.model_dump(),
+            "words_counted_by": counted_by,
+            "splits": {split: _sum(some) for split, some in found.items()},
+        }
+        (out / INDEX).write_text(json.dumps(index, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        tokens = read_speller(out).vocabulary()
+        (out / VOCABULARY).write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+        return (INDEX, VOCABULARY)
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    facts = read_json(path)
+    if facts is None:
+        raise CorpusError(f"{path}: is missing; run the export again")
+    return dict(facts)
+
+
+def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    lengths = [length for part in parts for length in part["lengths"]]
+    counts = {name: sum(part["counts"][name] for part in parts) for name in parts[0]["counts"]}
+    quantiles = {f"{share:g}": int(np.quantile(lengths, share)) for share in _QUANTILES} if lengths else {}
+    return {**counts, "tokens": sum(lengths), "length_quantiles": quantiles}
+
+
+PLUGIN = AnygptPlugin()

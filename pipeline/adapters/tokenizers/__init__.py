@@ -1,0 +1,1 @@
+"""Tokenizers that come with the package; each is registered by its entry point."""
