@@ -79,5 +79,5 @@ def test_a_wrong_choice_or_place_is_told(tiny: TinyCorpus, tmp_path: Path, chose
             read_choices(options)
     assert isinstance(read_choices(chosen)["image"], TokenizerChoice)
     for place in (tiny.root, tiny.root / "copy", tmp_path):
-        with pytest.raises(CorpusError, match="stands outside of its corpus|no such copy"):
+        with pytest.raises(CorpusError, match=r"stands outside of its corpus|no such copy"):
             make_round_trip(tiny.root, place, chosen)
