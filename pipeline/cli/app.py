@@ -302,7 +302,9 @@ def diff(
 def export(  # noqa: PLR0913  an option is a parameter
     corpus: CorpusFolder,
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
-    to: Annotated[str, typer.Option(help="hf, webdataset, messages, parquet, anyinstruct, or one of another package.")],
+    to: Annotated[
+        str, typer.Option(help="hf, webdataset, messages, parquet, anyinstruct, anygpt or another package's.")
+    ],
     split: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="name=share, e.g. train=0.98; whole topics go to one split.", show_default=False),
@@ -349,6 +351,22 @@ def export(  # noqa: PLR0913  an option is a parameter
         choose_ids(corpus, where, passing),
     )
     raise typer.Exit(export_corpus(setting, PoolShape(workers, 1.0, 0.0, address), as_json))
+
+
+@app.command("round-trip")
+def round_trip(
+    corpus: CorpusFolder,
+    out: Annotated[Path, typer.Argument(help="Folder for the copy.", show_default=False)],
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="kind=tokenizer:model, e.g. speech=mimi:kyutai/mimi.", show_default=False),
+    ] = None,
+) -> None:
+    """Copy a corpus with its media through tokenizers and back, so that audits and diff show what the tokens cost."""
+    from pipeline.cli.round_trip import make_round_trip
+    from pipeline.contracts.plugins import read_options
+
+    raise typer.Exit(make_round_trip(corpus, out, read_options(option or [])))
 
 
 @app.command()

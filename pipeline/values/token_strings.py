@@ -207,11 +207,18 @@ class Speller:
         Args:
             count_words: Of what stands between tokens of our own.
         """
-        num_tokens = end = 0
+        return sum(1 if is_token else count_words(piece) for piece, is_token in self.split(text))
+
+    def split(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Yield the pieces of a text in order, and whether each is a token of our own; the others are words."""
+        end = 0
         for found in self._tokens.finditer(text):
-            num_tokens += 1 + (count_words(text[end : found.start()]) if found.start() > end else 0)
+            if found.start() > end:
+                yield text[end : found.start()], False
+            yield found.group(), True
             end = found.end()
-        return num_tokens + (count_words(text[end:]) if end < len(text) else 0)
+        if end < len(text):
+            yield text[end:], False
 
     def vocabulary(self) -> list[str]:
         """Return all tokens to add to a language model, each once."""

@@ -8,8 +8,8 @@ from typing import Any
 NAMES = ("encodec", "mimi", "dac", "vq-image")
 NUM_CODES = 32
 SIDE = 32
-SPREAD = 0.05
-"""Of the entries of a codebook: about that of what random weights make of noise, so that codes differ."""
+SPREAD = 0.005
+"""Of the entries of a codebook: no more than random weights tell noises apart by."""
 
 
 def save_tiny_tokenizer(folder: Path, name: str, seed: int = 0) -> Path:

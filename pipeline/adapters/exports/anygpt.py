@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,8 @@ class TokenRows:
         self._count_words = options.word_counter()
         self._path = f"{split}-{shard:05d}.jsonl"
         self._staging = staging
-        self._file = (staging / self._path).open("w", encoding="utf-8")
+        # Open only while a batch is written: whoever fails in between leaves no open file behind.
+        (staging / self._path).touch()
         self._codes = RowFile(staging, f"tokens/{split}/{shard:05d}.parquet", SCHEMA, ())
         self._facts_path = f"lengths/{split}-{shard:05d}.json"
         self._waiting: list[tuple[Sample, dict[str, Any]]] = []
@@ -83,7 +84,6 @@ class TokenRows:
     def close(self) -> Mapping[str, int]:
         """Write what waits, and end all files."""
         self._flush()
-        self._file.close()
         facts = {
             "alphabets": {kind: alphabet.model_dump() for kind, alphabet in self._alphabets.items()},
             "tokenizers": {kind: tokenizer.facts.model_dump() for kind, tokenizer in self._tokenizers.items()},
@@ -106,11 +106,12 @@ class TokenRows:
             ]
             media = [self._waiting[index][1][place] for index, place in places]
             codes.update(zip(places, tokenizer.encode(media), strict=True))
-        for index, (sample, prepared) in enumerate(self._waiting):
-            self._write(sample, {place: codes[index, place] for place in prepared})
+        with (self._staging / self._path).open("a", encoding="utf-8") as file:
+            for index, (sample, prepared) in enumerate(self._waiting):
+                self._write(file, sample, {place: codes[index, place] for place in prepared})
         self._waiting, self._num_media = [], 0
 
-    def _write(self, sample: Sample, codes: Mapping[str, Codes]) -> None:
+    def _write(self, file: IO[str], sample: Sample, codes: Mapping[str, Codes]) -> None:
         pieces = list(sample.pieces())
         parts = [TokenPart(p.role, p.turn, p.kind, p.text, codes.get(p.place)) for p in pieces]
         messages = self._fit(self._speller.messages(parts))
@@ -120,7 +121,7 @@ class TokenRows:
             text = self._speller.chat(messages)
             if self._options.has_text:
                 row["text"] = text
-            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
             self._lengths.append(self._speller.count(text, self._count_words))
         for piece in pieces:
             if piece.place in codes:

@@ -68,8 +68,8 @@ class VqTokenizer:
 
         size = (self._options.side, self._options.side)
         picture = decode_picture(data).resize(size, Image.Resampling.LANCZOS)
-        pixels: npt.NDArray[np.float32] = np.asarray(picture, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
-        return pixels * np.float32(2) - np.float32(1) if self._options.is_signed else pixels
+        pixels = np.asarray(picture, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+        return np.asarray(pixels * 2 - 1 if self._options.is_signed else pixels, dtype=np.float32)
 
     def encode(self, media: Sequence[npt.NDArray[np.float32]]) -> list[Codes]:
         """Return codes of shape (1, num_cells)."""

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.adapters.exports.anygpt import read_speller
 from pipeline.adapters.published import PublishedCorpus
+from pipeline.contracts.export import ExportSummary
 from pipeline.contracts.plugins import read_options
 from pipeline.execution.exports import ExportSetting
 from pipeline.values.errors import CorpusError, ManifestError
@@ -28,17 +29,27 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {kind: options_for(save_tiny_tokenizer(root / name, name), name) for kind, name in USED.items()}
 
 
+@pytest.fixture(scope="module")
+def written(
+    tiny_original: TinyCorpus, tmp_path_factory: pytest.TempPathFactory, chosen: dict[str, Any]
+) -> tuple[Path, ExportSummary]:
+    """The whole corpus with AnyGPT's wording; not to be changed."""
+    out = tmp_path_factory.mktemp("anygpt") / "out"
+    return out, export_to(tiny_original.root, out, "anygpt", chosen)
+
+
 def read_rows(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
 
 
-def test_rows_parse_back_to_the_arrays_beside_them(tiny: TinyCorpus, tmp_path: Path, chosen: dict[str, Any]) -> None:
-    out = tmp_path / "out"
-    summary = export_to(tiny.root, out, "anygpt", chosen)
+def test_rows_parse_back_to_the_arrays_beside_them(
+    tiny_original: TinyCorpus, written: tuple[Path, ExportSummary]
+) -> None:
+    out, summary = written
     speller = read_speller(out)
     rows = read_rows(out)
     assert {row["id"] for row in rows} == {
-        row["id"] for shard in PublishedCorpus(tiny.root).shards for row in shard.rows("dialogue")
+        row["id"] for shard in PublishedCorpus(tiny_original.root).shards for row in shard.rows("dialogue")
     }
     arrays = pq.read_table(out / "tokens").to_pylist()
     index = json.loads((out / "tokens.json").read_text())
@@ -60,10 +71,9 @@ def test_rows_parse_back_to_the_arrays_beside_them(tiny: TinyCorpus, tmp_path: P
 
 
 def test_trainers_load_the_rows_and_the_vocabulary_has_every_token(
-    tiny: TinyCorpus, tmp_path: Path, chosen: dict[str, Any]
+    tmp_path: Path, written: tuple[Path, ExportSummary]
 ) -> None:
-    out = tmp_path / "out"
-    export_to(tiny.root, out, "anygpt", chosen)
+    out, _ = written
     files = [str(path) for path in out.glob("train-*.jsonl")]
     loaded = datasets.load_dataset("json", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
     assert sorted(loaded["id"]) == sorted(row["id"] for row in read_rows(out))
@@ -73,12 +83,13 @@ def test_trainers_load_the_rows_and_the_vocabulary_has_every_token(
     train = index["splits"]["train"]
     assert train["dialogues"] == len(loaded) and train["cut"] == train["too_long"] == 0
     assert index["tokenizers"]["music"]["model"] == "encodec"
-    assert str(tmp_path.parent) not in (out / "export.json").read_text() + (out / "tokens.json").read_text()
+    assert str(out.parent.parent) not in (out / "export.json").read_text() + (out / "tokens.json").read_text()
 
 
-def test_long_dialogues_keep_their_first_whole_rounds(tiny: TinyCorpus, tmp_path: Path, chosen: dict[str, Any]) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    export_to(tiny.root, whole, "anygpt", chosen)
+def test_long_dialogues_keep_their_first_whole_rounds(
+    tiny: TinyCorpus, tmp_path: Path, chosen: dict[str, Any], written: tuple[Path, ExportSummary]
+) -> None:
+    whole, cut = written[0], tmp_path / "cut"
     lengths = json.loads((whole / "tokens.json").read_text())["splits"]["train"]["length_quantiles"]
     most = lengths["0.5"]
     export_to(tiny.root, cut, "anygpt", {**chosen, "max_tokens": most})
