@@ -12,6 +12,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.renderers.minimal import MinimalRenderer
 from pipeline.adapters.retry_book import RetryBook
+from pipeline.cli.run import RunLimits, run_manifest
 from pipeline.contracts.render import Brief, Outcome, RenderFailure
 from pipeline.execution.project import load_project
 from pipeline.execution.retrying import Retrying
@@ -142,3 +143,15 @@ def test_a_damaged_book_of_retries_is_named(tmp_path: Path) -> None:
     path.write_text('{"scenarios": {"0123456789abcdef": 0}}', encoding="utf-8")
     with pytest.raises(CorpusError, match=r"00003\.json: scenarios\.0123456789abcdef: .*greater than or equal to 1"):
         RetryBook(tmp_path).read(3)
+
+
+def test_the_command_says_that_nothing_failed(
+    manifest: Path, endpoint: Moody, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(manifest, tmp_path / "corpus", has_ray=False)
+    endpoint.take()
+    assert run_manifest(manifest, tmp_path / "corpus", RunLimits(retry_failed="timeout")) == 0
+    out = capsys.readouterr().out
+    assert "No record to take again: none failed for 'timeout'." in out
+    assert "Nothing was to do" in out
+    assert endpoint.take() == []
