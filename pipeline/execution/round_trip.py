@@ -130,7 +130,7 @@ class RoundTripWork:
             data, extension, facts = restore(old, new)
             row[medium] = {"bytes": data, "path": f"{row['id']}.{extension}"}
             # What was measured before is no measure of this.
-            facts = {**facts, "sha256": sha256_hex(data), SCORES: None}
+            facts = {**facts, "sha256": sha256_hex(data), SCORES: []}
             row.update({name: value for name, value in facts.items() if name in row})
 
     def _read_schemas(self) -> dict[Subject, pa.Schema]:

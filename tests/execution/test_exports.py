@@ -167,7 +167,7 @@ def test_an_export_never_overwrites_what_it_did_not_write(tiny: TinyCorpus, tmp_
     export_to(tiny.root, tmp_path / "out", "hf")
     with pytest.raises(CorpusError, match="holds an export to 'hf'"):
         export_corpus(ExportSetting(tiny.root, tmp_path / "out", "parquet"), PoolShape(), as_json=False)
-    with pytest.raises(ManifestError, match="export 'tfrecord' is not installed; there are anyinstruct, hf"):
+    with pytest.raises(ManifestError, match="export 'tfrecord' is not installed; there are anygpt, anyinstruct, hf"):
         ExportSetting(tiny.root, tmp_path / "x", "tfrecord").choose()
 
 

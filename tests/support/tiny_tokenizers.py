@@ -8,7 +8,7 @@ from typing import Any
 NAMES = ("encodec", "mimi", "dac", "vq-image")
 NUM_CODES = 32
 SIDE = 32
-SPREAD = 0.005
+SPREAD = 0.002
 """Of the entries of a codebook: no more than random weights tell noises apart by."""
 
 
@@ -20,6 +20,10 @@ def save_tiny_tokenizer(folder: Path, name: str, seed: int = 0) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _make(name)
+        for key, weight in model.named_parameters():
+            if name == "encodec" and key.endswith("bias"):
+                # They outweigh what random weights make of a sound, and all sounds would have the same codes.
+                torch.nn.init.zeros_(weight)
         for key, buffer in model.named_buffers():
             # Codebooks that training fills begin as zeros, and every code would be the first one.
             if key.endswith(("codebook.embed", "codebook.embed_sum")):
