@@ -65,11 +65,19 @@ def run(
             show_default=False,
         ),
     ] = None,
+    retry_failed: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="REASON",
+            help="Take what failed again with other seeds: a stage, a code, stage/code, or all.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make what is missing or stale. Ctrl-C finishes what is in flight; run again to go on."""
-    from pipeline.cli.run import run_manifest
+    from pipeline.cli.run import RunLimits, run_manifest
 
-    raise typer.Exit(run_manifest(manifest, corpus, limit, until, budget))
+    raise typer.Exit(run_manifest(manifest, corpus, RunLimits(limit, until, budget, retry_failed)))
 
 
 @app.command()
@@ -81,6 +89,23 @@ def status(
     from pipeline.cli.status import print_status
 
     print_status(corpus, follow)
+
+
+@app.command()
+def failures(
+    source: Annotated[
+        Path, typer.Argument(metavar="CORPUS|MANIFEST", help="Corpus folder or manifest.", show_default=False)
+    ],
+    reason: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Keep to this stage, code or stage/code.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """List what failed and what was rejected by stage and reason, with examples and what to do."""
+    from pipeline.cli.failures import print_failures
+
+    print_failures(source, reason, as_json)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from pipeline.execution.budget import BudgetReached
 from pipeline.execution.driver import Run
 from pipeline.execution.forecast import forecast
 from pipeline.execution.project import Project, load_project
+from pipeline.execution.retrying import Retrying
 from pipeline.values.errors import ManifestError
 from pipeline.values.stages import Until
 from pipeline.values.units import USD
@@ -34,18 +36,36 @@ INTERRUPTED = 130
 """Exit code of a run that Ctrl-C ended: 128 + SIGINT, as shells have it."""
 
 
-def run_manifest(
-    manifest: Path, corpus: Path | None, limit: int | None, until: Until | None, budget: USD | None
-) -> int:
+@dataclass(frozen=True)
+class RunLimits:
+    """How far a run goes.
+
+    Attributes:
+        limit: Of the plan's first dialogues that are worked on; None for all.
+        until: Last stage; None for all.
+        budget: US dollars that all runs of the corpus may spend; None for the manifest's.
+        retry_failed: Reason for which failed records are taken again; None leaves them.
+    """
+
+    limit: int | None = None
+    until: Until | None = None
+    budget: USD | None = None
+    retry_failed: str | None = None
+
+
+def run_manifest(manifest: Path, corpus: Path | None, limits: RunLimits) -> int:
     """Bring a corpus up to date; return the exit code."""
     console = Console(highlight=False)
     project = load_project(manifest, corpus)
-    budget = check_ready(project, limit, until, budget)
+    limit, until = limits.limit, limits.until
+    budget = check_ready(project, limit, until, limits.budget)
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     started = time.monotonic()
     try:
         lock = CorpusLock.acquire(project.corpus / "work")
         try:
+            if limits.retry_failed is not None:
+                _retry(project, lock, limits.retry_failed, console)
             run = Run(project, lock, limit, until, budget)
             with run.telling_failures():
                 fetch_models(ModelCache(), project.model_names(), console)
@@ -62,6 +82,14 @@ def run_manifest(
         return INTERRUPTED
     _conclude(console, project, run, ledger, time.monotonic() - started, again)
     return 0
+
+
+def _retry(project: Project, lock: CorpusLock, reason: str, console: Console) -> None:
+    """Order what failed once more, and say what."""
+    ordered = Retrying(project, lock, reason).order()
+    told = ", ".join(f"{name}: {count:,}" for name, count in sorted(ordered.items()))
+    head = f"Taking {say_count(ordered.total(), 'failed record')} again" if ordered else "No record to take again"
+    console.print(f"{head}{f' ({told})' if told else f': none failed for {reason!r}'}.", markup=False, soft_wrap=True)
 
 
 def check_ready(project: Project, limit: int | None, until: Until | None, budget: USD | None) -> USD | None:
@@ -129,5 +157,7 @@ def _conclude(console: Console, project: Project, run: Run, ledger: Ledger | Non
     drafts = [name for name, facts in ledger.renderers.items() if facts["is_draft"]]
     if drafts:
         lines.append(f"Drafts, to look at and not to train on: {', '.join(drafts)}")
+    if counts["failed"]:
+        lines.append(f"What failed, why, and what to do: anyinstruct failures {project.corpus}")
     lines.append(f"Next: anyinstruct show {project.corpus}")
     console.print("\n".join(lines), markup=False, soft_wrap=True)

@@ -83,6 +83,8 @@ def _print_all(folder: CorpusFolder, console: Console) -> None:
             parts.append(_draw_losses(ledger.shortfalls, "Rejected for a limit", "measure"))
         if ledger.spend:
             parts.append(_draw_spend(ledger))
+    if (ledger is not None and ledger.reasons) or any(stage.num_failed for stage in survey.stages.values()):
+        parts.append(plain(f"What was lost and what to do about it: anyinstruct failures {folder.root}", 1000))
     for part in parts:
         if isinstance(part, Table):
             console.print()

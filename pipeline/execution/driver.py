@@ -155,6 +155,7 @@ class Run:
             await self._cluster.drain()
 
     async def _stages(self) -> Ledger | None:
+        self.folder.read_ledger()  # what this program cannot read it cannot publish anew, and must not pay for
         is_taken = self.project.manifest.texts is not None
         all_topics = await (self._bring_texts() if is_taken else self._bring_topics())
         if self.until == "topics":
@@ -379,7 +380,8 @@ class Run:
             self.tally.take(await self._cluster.collect())
 
     def _tell(self) -> None:
-        self._events.append(self.tally.snapshot())
+        # The tally last: whoever watches reads it off the end.
+        self._events.append(*self.tally.take_lost(), self.tally.snapshot())
         self.on_progress(self.tally)
 
 

@@ -125,7 +125,7 @@ class Repairing:
                 # What stands beside a part that could not be made is not measured, which is no sign of its passing.
                 if row is None or (row["status"] == "ok" and order.payload.dialogue_id not in measured):
                     continue
-                latest = _as_try(row, order, known, misses)
+                latest = as_try(row, order, known, misses)
                 if latest is None or (known is None and (latest.passes or latest.failure)):
                     continue
                 repair = (known or Repair(part_id=order.record_id)).judge(latest, self._plan.attempts, can_rewrite)
@@ -168,8 +168,14 @@ class Repairing:
         return misses
 
 
-def _as_try(row: Row, order: Order[PlacedBrief], known: Repair | None, misses: Misses) -> Try | None:
-    """Return how an attempt did; None where its source failed, which says nothing of it."""
+def as_try(row: Row, order: Order[PlacedBrief], known: Repair | None, misses: Misses) -> Try | None:
+    """Return how an attempt did; None where its source failed, which says nothing of it.
+
+    Args:
+        row: Its row in the stage file, without the media.
+        known: What was done to mend the asset until now.
+        misses: Limits that assets fall short of.
+    """
     if row["code"] == SOURCE_FAILED:
         return None
     failure = f"{row['code']}: {row['message']}" if row["status"] == "failed" else ""

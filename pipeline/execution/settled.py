@@ -1,9 +1,9 @@
 """What was found to be up to date, so that a run with nothing to do need not work it out again for every record.
 
 What a stage is asked for follows from few things: a shard's rows of the plan, the stage file before it, the prompts,
-the writer or the renderer, repairs, and this program. ``work/settled.json`` holds a hash over all of them by shard and
-stage, taken when nothing was left to do. While they are the same, nothing is to do now. It is a cache: without it, or
-with another program, everything is compared record by record once more.
+the writer or the renderer, repairs, retries, and this program. ``work/settled.json`` holds a hash over all of them by
+shard and stage, taken when nothing was left to do. While they are the same, nothing is to do now. It is a cache:
+without it, or with another program, everything is compared record by record once more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pipeline
 from pipeline.adapters.files import read_json, sha256_file, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.repair_book import RepairBook
+from pipeline.adapters.retry_book import RetryBook
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.storage import Receipt
 from pipeline.execution.ledger import describe_prompts
@@ -67,6 +68,7 @@ class Settled:
         self._path = look.folder.work / FILE
         self._keys = _Keys(look.project)
         self._repairs = RepairBook(look.folder.work)
+        self._retries = RetryBook(look.folder.work)
         self._found = self._kept = _read(self._path)
         self._stages = dict(self._found.stages)
 
@@ -120,7 +122,9 @@ class Settled:
         before = _sha256(store, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
         if stage in (scenarios.STAGE, dialogues.STAGE):
             texts = _sha256(self._look.folder.texts(), taking.STAGE)
-            return content_key(self._keys.writing, self._keys.rows(shard, planned), [before, texts], _state(receipt))
+            again = dict(self._retries.read(shard).get(stage, {}))
+            rows = self._keys.rows(shard, planned)
+            return content_key(self._keys.writing, rows, [before, texts], _state(receipt), again)
         repairs = self._repairs.read(shard)
         repaired = [[name, repairs[name].model_dump(mode="json")] for name in sorted(repairs)]
         rendering = self._keys.rendering(Modality(stage))

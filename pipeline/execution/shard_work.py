@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import ceil
 
@@ -14,6 +14,7 @@ from pipeline.adapters.llm import ChatSetting, open_chat
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.repair_book import RepairBook
+from pipeline.adapters.retry_book import RetryBook
 from pipeline.adapters.scores import CorpusScores
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.chat import ChatAnswer, ChatModel, ChatRequest
@@ -37,7 +38,7 @@ from pipeline.work.call_loop import Paying
 from pipeline.work.context import Writing
 from pipeline.work.describing import DESCRIBED, Description, order_descriptions, write_descriptions
 from pipeline.work.dialogues import Scenario, order_dialogues, write_dialogues
-from pipeline.work.orders import Order
+from pipeline.work.orders import Order, take_retries
 from pipeline.work.packing import Screened, pack_shard
 from pipeline.work.purse import Purse
 from pipeline.work.rendering import RenderJob, render_assets
@@ -80,6 +81,7 @@ class ShardWork:
         self.folder = CorpusFolder(project.corpus, lock)
         self.purse = purse or Purse()
         self._repairs = RepairBook(self.folder.work)
+        self._retries = RetryBook(self.folder.work)
         self._models = ModelCache()
         self.remote = RemoteWork(self.purse)
         self._renderers: dict[Modality, Renderer] = {}
@@ -178,7 +180,8 @@ class ShardWork:
         """What the scenarios stage is asked for: with texts, the places that they were found in."""
         if self.project.manifest.texts is not None:
             return order_sources(planned, self.taken)
-        return order_scenarios(planned, self.project.manifest, self.project.book)
+        orders = order_scenarios(planned, self.project.manifest, self.project.book)
+        return take_retries(orders, self._read_retries(scenarios.STAGE, planned))
 
     def dialogue_orders(
         self, store: ShardFolder, planned: Sequence[PlannedDialogue]
@@ -192,7 +195,8 @@ class ShardWork:
         """Order every planned dialogue whose text is still among those that are taken."""
         manifest = self.project.manifest
         if manifest.texts is not None and manifest.texts.rewrite:
-            return order_rewrites(planned, self.taken, manifest, self.project.book)
+            orders = order_rewrites(planned, self.taken, manifest, self.project.book)
+            return take_retries(orders, self._read_retries(dialogues.STAGE, planned))
         return order_texts(planned, self.taken, manifest)
 
     def writing_orders(self, store: ShardFolder, planned: Sequence[PlannedDialogue]) -> list[Order[Scenario]]:
@@ -200,7 +204,12 @@ class ShardWork:
         rows = store.rows(scenarios.STAGE, ["record_id", "status", "scenario"])
         written = {row["record_id"]: row["scenario"] for row in rows if row["status"] == "ok"}
         ready = [Scenario(row, written[row.id]) for row in planned if row.id in written]
-        return order_dialogues(ready, self.project.manifest, self.project.book)
+        orders = order_dialogues(ready, self.project.manifest, self.project.book)
+        return take_retries(orders, self._read_retries(dialogues.STAGE, planned))
+
+    def _read_retries(self, stage: str, planned: Sequence[PlannedDialogue]) -> Mapping[str, int]:
+        """Return how often records of a stage were taken again; the planned dialogues are those of one shard."""
+        return self._retries.read(planned[0].shard).get(stage, {}) if planned else {}
 
     def render_orders(
         self, store: ShardFolder, modality: Modality, planned: Sequence[PlannedDialogue]

@@ -17,6 +17,12 @@ from pipeline.work.limits import STAGE as LIMITS
 
 RATE_WINDOW_SECONDS = 60.0
 
+MAX_LOG_BYTES = 2**24
+"""An event log that has grown beyond this is put aside, in place of the one put aside before it: a run of weeks tells
+its tally a million times, and nobody reads the first of them."""
+
+FORMER = ".former"
+
 MAX_END = 500
 """Characters of an error that the event log keeps."""
 
@@ -44,6 +50,7 @@ class Tally:
         spent_before_usd: What earlier runs have spent; counted only where there is a budget.
         busy: What the LLM and each renderer did last, by stage.
         end: Why the run ended, where it did not come to its end.
+        lost: Records that failed since the last look at them: stage, record and code, for the event log.
     """
 
     stages: dict[str, StageTally] = field(default_factory=dict)
@@ -58,6 +65,7 @@ class Tally:
     busy: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     end: str = ""
+    lost: list[dict[str, Any]] = field(default_factory=list)
 
     def fail(self, exc: BaseException) -> None:
         """Note that the run failed. Only our own errors are repeated: they hold no key."""
@@ -93,8 +101,15 @@ class Tally:
                 stage.done += 1
                 stage.total = max(stage.total, stage.done)  # what is made again comes on top of what was there
                 stage.failed += note["code"] is not None
+                if note["code"] is not None:
+                    self.lost.append({name: note.get(name) for name in ("stage", "record", "code")})
                 stage.recent.append(time.monotonic())
                 self.num_renders += event == "render"
+
+    def take_lost(self) -> list[dict[str, Any]]:
+        """Return the events of records that failed since the last call."""
+        lost, self.lost = self.lost, []
+        return [{"event": "failed", **about} for about in lost]
 
     def snapshot(self) -> dict[str, Any]:
         """Return the line for the event log; see :class:`EventLog`."""
@@ -129,11 +144,16 @@ class EventLog:
     def __init__(self, work: Path) -> None:
         self._path = work / "events.jsonl"
 
-    def append(self, event: Mapping[str, Any]) -> None:
-        """Append one line; raises CorpusError where the disk does not take it."""
-        line = json.dumps({"t": round(time.time(), 3), **event}, ensure_ascii=False)
+    def append(self, *events: Mapping[str, Any]) -> None:
+        """Append a line each; raises CorpusError where the disk does not take it."""
+        now = round(time.time(), 3)
+        lines = [json.dumps({"t": now, **event}, ensure_ascii=False) + "\n" for event in events]
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                if file.tell() > MAX_LOG_BYTES:
+                    self._path.replace(self._path.with_name(self._path.name + FORMER))
+                    self.append(*events)
+                    return
+                file.writelines(lines)
         except OSError as exc:
             raise CorpusError(f"{self._path}: cannot be written: {exc.strerror}") from exc

@@ -123,8 +123,11 @@ class Repair(Record):
 
     @property
     def is_done(self) -> bool:
-        """Whether the wanted attempt was judged and nothing else is asked for, as far as this history tells."""
-        is_judged = any(one.wanted == self.wanted for one in self.tries)
+        """Whether the wanted attempt was judged and nothing else is asked for, as far as this history tells.
+
+        Where all others came to nothing, none of them can turn out better.
+        """
+        is_judged = any(one.wanted == self.wanted for one in self.tries) or all(one.failure for one in self.tries)
         return is_judged and (self.rewrite is None or self.rewrite.is_settled)
 
     def awaits_text(self, can_rewrite: bool) -> bool:
@@ -158,6 +161,13 @@ class Repair(Record):
         if known.rewrite is None and can_rewrite:
             return known.model_copy(update={"rewrite": Rewrite(misses=best.misses)})
         return known.model_copy(update={"wanted": best.wanted})
+
+    def try_again(self, latest: Try) -> Repair:
+        """Take in an attempt of which nothing came, and want the one after it and all before."""
+        tries = [one for one in self.tries if one.wanted != latest.wanted] + [latest]
+        tries.sort(key=lambda one: one.wanted)
+        after = max(max(one.made, one.wanted) for one in tries) + 1
+        return self.model_copy(update={"tries": tuple(tries), "wanted": after})
 
     @property
     def _new_text(self) -> str:

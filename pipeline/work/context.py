@@ -77,6 +77,16 @@ def new_request(
     )
 
 
+def retried(request: ChatRequest, manifest: Manifest, retry: int) -> ChatRequest:
+    """Return the first attempt of a record that is taken again: the same words under a seed of its own.
+
+    Args:
+        retry: How often it was taken again; 0 changes nothing.
+    """
+    seed = derive_seed(manifest.seed, request.record_id, request.purpose, retry)
+    return request.model_copy(update={"seed": seed})
+
+
 def writer_inputs(
     manifest: Manifest, book: PromptBook, *templates: str, language: str = ENGLISH
 ) -> Callable[[str], dict[str, str]]:

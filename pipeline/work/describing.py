@@ -113,7 +113,7 @@ async def write_descriptions(orders: Sequence[Order[Description]], store: ShardS
             row["text"] = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend, retry)
         except ChatFailure as exc:
             row.update(status="failed", code=exc.code, message=str(exc), text=None)
-        writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
+        writing.watch.note("record", stage=STAGE, record=order.record_id, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(manifest, placed.dialogue_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.DESCRIPTIONS, make, writing.gate, asker.sum_up))

@@ -31,7 +31,7 @@ from pipeline.work.answers import (
     turn_name,
 )
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
-from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
+from pipeline.work.context import Answering, Writing, draw_model, new_request, retried, spend_columns, writer_inputs
 from pipeline.work.editing import (
     Choice,
     add_choices,
@@ -102,12 +102,12 @@ async def write_dialogues(orders: Sequence[Order[Scenario]], store: ShardStore, 
     async def make(order: Order[Scenario]) -> Row:
         row, spend = base_row(order), Spend()
         try:
-            turns = await write(order.payload, asker, writing, spend)
+            turns = await write(order, asker, writing, spend)
         except ChatFailure as exc:
             row.update(status="failed", code=exc.code, message=str(exc), turns=None, text_key=None, sketch=None)
         else:
             row |= written_columns(turns)
-        writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
+        writing.watch.note("record", stage=STAGE, record=order.record_id, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.DIALOGUES, make, writing.gate, asker.sum_up))
@@ -123,8 +123,8 @@ def written_columns(turns: Sequence[Turn]) -> Row:
     }
 
 
-async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:
-    manifest, book = writing.manifest, writing.book
+async def _write_by_turns(order: Order[Scenario], asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:
+    manifest, book, scenario = writing.manifest, writing.book, order.payload
     messages = opening(scenario, manifest, book)
     layouts = scenario.planned.slot.turns
     known = [text for example in _examples(scenario, manifest, book) for text in texts_of(example.turns)]
@@ -132,12 +132,13 @@ async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, sp
     turns: list[Turn] = []
     for index, layout in enumerate(layouts):
         names = telling_names(layout, manifest.language, manifest.language)
-        order = order_turn(book, index, layouts, names) + say_edit(book, index, layouts, edit)
-        order += say_language(book, manifest.language, manifest.language)
+        question = order_turn(book, index, layouts, names) + say_edit(book, index, layouts, edit)
+        question += say_language(book, manifest.language, manifest.language)
         lead = f"{book.text('turn.scenario', num_turns=len(layouts), scenario=scenario.text)}\n" if index == 0 else ""
-        messages.append(Message(role="user", content=lead + order))
+        messages.append(Message(role="user", content=lead + question))
         answering = Answering(telling_schema(layout, manifest.language), "turn", max_tokens=260)
         request = new_request(manifest, scenario.planned.id, f"turn-{index + 1:02d}", messages, answering)
+        request = retried(request, manifest, order.retry)
         sources = {edit.part: edit.source} if edit and edit.turn == index else {}
         parse = _turn_parser(layout, sources, tuple(turns), known, manifest.language)
         turn = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend)
@@ -146,8 +147,8 @@ async def _write_by_turns(scenario: Scenario, asker: Asker, writing: Writing, sp
     return turns
 
 
-async def _write_whole(scenario: Scenario, asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:
-    manifest, book = writing.manifest, writing.book
+async def _write_whole(order: Order[Scenario], asker: Asker, writing: Writing, spend: Spend) -> list[Turn]:
+    manifest, book, scenario = writing.manifest, writing.book, order.payload
     slot = scenario.planned.slot
     names = [turn_name(index, layout) for index, layout in enumerate(slot.turns)]
     choices = _choices(scenario.planned)
@@ -165,7 +166,7 @@ async def _write_whole(scenario: Scenario, asker: Asker, writing: Writing, spend
         check_some_edit(turns, choices)
         return turns
 
-    request = build_whole(scenario, manifest, book)
+    request = retried(build_whole(scenario, manifest, book), manifest, order.retry)
 
     def word_problem(problem: str) -> str:
         return book.text("retry.user", problem=problem)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -26,16 +26,32 @@ class Order(Generic[P]):
     Attributes:
         inputs: Hash of each thing that the row is made from, by a name that a person understands.
         payload: What the stage needs to make it.
+        retry: How often it was taken again after it had failed.
     """
 
     record_id: str
     inputs: Mapping[str, str]
     payload: P
+    retry: int = 0
 
     @cached_property
     def input_key(self) -> str:
         """One hash over all inputs; a row that carries it still holds."""
         return content_key(dict(self.inputs))
+
+
+def take_retries(orders: Iterable[Order[P]], retries: Mapping[str, int]) -> list[Order[P]]:
+    """Return the orders, with a further input where a record is taken again.
+
+    Args:
+        retries: By record, how often.
+    """
+    return [
+        replace(order, inputs={**order.inputs, "retry": content_key(count)}, retry=count)
+        if (count := retries.get(order.record_id, 0))
+        else order
+        for order in orders
+    ]
 
 
 @dataclass

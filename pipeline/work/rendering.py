@@ -120,8 +120,8 @@ def _make(
 ) -> dict[str, Row]:
     """Return an outcome, as journals have them, for each order: from the journal, or made now."""
     orphans = shelf.fail_orphans(wanted)
-    for entry in orphans.values():
-        job.watch.note("render", stage=shelf.stage, seconds=0.0, code=entry["code"])
+    for name, entry in orphans.items():
+        job.watch.note("render", stage=shelf.stage, record=name, seconds=0.0, code=entry["code"])
     keys = {order.record_id: shelf.key(order) for order in wanted if order.record_id not in orphans}
     made = _journalled(shelf.journal, keys)
     if missing := [order for order in wanted if order.record_id in keys and order.record_id not in made]:
@@ -174,7 +174,7 @@ def _render(
         spent = {"spent": dict(made.spent)} if made.spent else {}
         _journal_outcome(journal, {**about, **source, "seconds": round(made.seconds, 4), **spent}, made)
         code = made.outcome.code if isinstance(made.outcome, RenderFailure) else None
-        job.watch.note("render", stage=str(job.modality), seconds=made.seconds, code=code)
+        job.watch.note("render", stage=str(job.modality), record=brief.id, seconds=made.seconds, code=code)
 
     seed, attempts, paying = job.corpus_seed, job.choice.attempts, job.paying
     if paying is not None and isinstance(renderer, RemoteRenderer):

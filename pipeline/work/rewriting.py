@@ -17,7 +17,7 @@ from pipeline.values.texts import NotTaken, TextRules, Texts
 from pipeline.work import dialogues, tables
 from pipeline.work.answers import parse_object, turn_name
 from pipeline.work.asking import InvalidAnswer, Spend
-from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
+from pipeline.work.context import Answering, Writing, draw_model, new_request, retried, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.taking import TakenTexts, fitness_of, order_texts, speak
 from pipeline.work.text_rules import judge
@@ -71,6 +71,7 @@ async def rewrite_texts(
     async def make(order: Order[PlannedDialogue]) -> Row:
         planned, (row, spend) = order.payload, (base_row(order), Spend())
         request = build_request(planned, turns_of[planned.topic.id], manifest, book)
+        request = retried(request, manifest, order.retry)
 
         def parse(text: str) -> tuple[str, ...]:
             return _parse(text, planned, manifest)
@@ -85,7 +86,9 @@ async def rewrite_texts(
             row |= dict.fromkeys(("turns", "text_key", "sketch"))
         else:
             row |= dialogues.written_columns(speak(planned.slot, words, manifest.language))
-        writing.watch.note("record", stage=dialogues.STAGE, status=row["status"], code=row["code"])
+        writing.watch.note(
+            "record", stage=dialogues.STAGE, record=order.record_id, status=row["status"], code=row["code"]
+        )
         return {**row, **spend_columns(draw_model(manifest, order.record_id), spend)}
 
     recipe = Recipe(dialogues.STAGE, tables.DIALOGUES, make, writing.gate, asker.sum_up)

@@ -15,7 +15,7 @@ from pipeline.values.records import PlannedDialogue
 from pipeline.work import tables
 from pipeline.work.answers import check_overlap, compact_json, parse_object, plain_text, string_schema
 from pipeline.work.asking import InvalidAnswer, Spend
-from pipeline.work.context import Answering, Writing, draw_model, new_request, spend_columns, writer_inputs
+from pipeline.work.context import Answering, Writing, draw_model, new_request, retried, spend_columns, writer_inputs
 from pipeline.work.orders import Order, Recipe, base_row, fill_rows
 from pipeline.work.wording import key_shown, name_kinds
 
@@ -70,7 +70,7 @@ async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: Shard
 
     async def make(order: Order[PlannedDialogue]) -> Row:
         manifest, book = writing.manifest, writing.book
-        request = build_request(order.payload, manifest, book)
+        request = retried(build_request(order.payload, manifest, book), manifest, order.retry)
         examples = [book.demonstrations[name].scenario for name in _example_ids(order.payload, manifest)]
 
         def parse(text: str) -> str:
@@ -87,7 +87,7 @@ async def write_scenarios(orders: Sequence[Order[PlannedDialogue]], store: Shard
             row["scenario"] = await asker.ask_until_valid(request, parse, manifest.writer.max_tries, spend, retry)
         except ChatFailure as exc:
             row.update(status="failed", code=exc.code, message=str(exc), scenario=None)
-        writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
+        writing.watch.note("record", stage=STAGE, record=order.record_id, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.SCENARIOS, make, writing.gate, asker.sum_up))

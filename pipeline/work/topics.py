@@ -109,7 +109,7 @@ async def write_topics(orders: Sequence[Order[Quota]], store: ShardStore, writin
             # The rounds that succeeded are good topics; the row fails only where there is none.
             row.update(code=exc.code, message=str(exc), status="ok" if topics else "failed")
         row["topics"] = topics
-        writing.watch.note("record", stage=STAGE, status=row["status"], code=row["code"])
+        writing.watch.note("record", stage=STAGE, record=order.record_id, status=row["status"], code=row["code"])
         return {**row, **spend_columns(draw_model(writing.manifest, order.record_id), spend)}
 
     return await fill_rows(store, orders, Recipe(STAGE, tables.TOPICS, make, writing.gate, asker.sum_up))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +73,79 @@ def test_a_full_disk_is_said_and_survived(local_ray: None, manifest: Path, endpo
         # What was answered before the disk was full was journalled, but for calls whose line no longer fitted.
         assert len(endpoint.take()) + answered <= 8 + 4
         assert verify(tmp_path / "disk" / "corpus").is_sound
+
+
+def test_a_disk_that_fills_up_at_any_write_is_said_and_survived(
+    manifest: Path, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    corpus, ends = tmp_path / "disk" / "corpus", 0
+    with mounted(tmp_path / "disk", "8k") as remount:
+        # A little more room each time, so that the disk is full at another write: journal, stage file, table, ledger.
+        for size in range(8, 2000, 36):
+            remount(f"size={size}k")
+            try:
+                ledger, _ = make(manifest, corpus, has_ray=False)
+            except CorpusError as exc:
+                assert "No space left on device" in str(exc)
+                ends += 1
+            else:
+                break
+        assert ends >= 3
+        assert ledger is not None
+        assert ledger.counts["kept"] == 4
+        assert len(endpoint.take()) <= 8 + 4 * ends
+        assert verify(corpus).is_sound
+        assert not CorpusFolder(corpus).find_unreferenced(ledger)
+
+
+def test_permission_that_is_lost_between_runs_is_said_and_nothing_is_lost(
+    manifest: Path, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", "16m") as remount:
+        make(manifest, tmp_path / "disk" / "corpus", until="scenarios", has_ray=False)
+        endpoint.take()
+        remount("ro")
+        with pytest.raises(CorpusError, match="Read-only file system"):
+            make(manifest, tmp_path / "disk" / "corpus", has_ray=False)
+        assert endpoint.take() == []
+        remount("rw")
+        ledger, _ = make(manifest, tmp_path / "disk" / "corpus", has_ray=False)
+        assert ledger is not None
+        assert ledger.counts["kept"] == 4
+        assert len(endpoint.take()) == 4
+
+
+def test_a_clock_that_jumps_back_changes_nothing(
+    manifest: Path, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tmp_path / "corpus"
+    make(manifest, corpus, until="dialogues", has_ray=False)
+    endpoint.take()
+    before = time.time()
+    monkeypatch.setattr(time, "time", lambda: before - 10**8)
+    ledger, _ = make(manifest, corpus, has_ray=False)
+    assert ledger is not None
+    assert ledger.counts["kept"] == 4
+    assert endpoint.take() == []
+    monkeypatch.undo()
+    again, run = make(manifest, corpus, has_ray=False)
+    assert run.was_idle
+    assert again == ledger
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_corpus_of_another_version_is_refused_before_anything_is_spent(
+    manifest: Path, endpoint: Endpoint, tmp_path: Path, version: int
+) -> None:
+    corpus = tmp_path / "corpus"
+    make(manifest, corpus, until="scenarios", has_ray=False)
+    endpoint.take()
+    ledger = json.dumps({"schema_version": version})
+    (corpus / "ledger.json").write_text(ledger, encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"schema version {version}.*use the program that wrote it"):
+        make(manifest, corpus, has_ray=False)
+    assert endpoint.take() == []
+    assert (corpus / "ledger.json").read_text(encoding="utf-8") == ledger
 
 
 def test_a_read_only_disk_is_said_before_anything_is_spent(manifest: Path, endpoint: Endpoint, tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""A Ray of several nodes on this machine, of which one can be killed with everything that runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import psutil
+from ray.cluster_utils import Cluster
+
+from pipeline.execution.cluster import OBJECT_STORE_BYTES
+from tests.support.runs import kill_all
+
+CPUS = 2
+"""That a node says it has: enough for all actors of one run, since a node that is killed takes its share with it."""
+
+NUM_WORKERS = 1
+
+
+class Nodes:
+    """A head that runs nothing, and nodes that run the actors."""
+
+    def __init__(self) -> None:
+        store = {"object_store_memory": OBJECT_STORE_BYTES}
+        head = {"num_cpus": 0, "include_dashboard": False, **store}
+        # Ray's own types know nothing of this class.
+        self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        self._store = store
+        self._workers = [self._add() for _ in range(NUM_WORKERS)]
+
+    @property
+    def address(self) -> str:
+        """What ``execution.address`` of a manifest is to be."""
+        return str(self._cluster.address)
+
+    def find_workers(self, title: str) -> list[psutil.Process]:
+        """Return the processes on all nodes whose title begins so."""
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if (words := process.cmdline()) and words[0].startswith(title):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return found
+
+    def kill_one(self, random: Random) -> None:
+        """Kill a node that runs actors, its daemon and all workers at once, and bring a fresh one in its place."""
+        node = random.choice(self._workers)
+        started = [info.process.pid for infos in node.all_processes.values() for info in infos]
+        family = [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)]
+        kill_all([*family, *(child for parent in family for child in parent.children(recursive=True))])
+        self._cluster.remove_node(node, allow_graceful=False)
+        self._workers.remove(node)
+        self._workers.append(self._add())
+
+    def close(self) -> None:
+        """Stop all nodes."""
+        self._cluster.shutdown()
+
+    def _add(self) -> Any:
+        return self._cluster.add_node(num_cpus=CPUS, **self._store)
+
+
+@contextmanager
+def running_nodes() -> Iterator[Nodes]:
+    """Start the nodes, and stop them when the block ends."""
+    nodes = Nodes()
+    try:
+        yield nodes
+    finally:
+        nodes.close()
