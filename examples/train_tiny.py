@@ -31,7 +31,9 @@ from pipeline.values.token_strings import Alphabet, Speller
 
 NUM_BYTES = 256
 SOUND_SECONDS = 1.0
-"""Of a sound in a sampled reply."""
+"""Of a sound in a sampled reply; less where the context has no room for it."""
+PROMPT_TOKENS = 32
+"""Least part of the context that is left to the question."""
 
 
 class Ids:
@@ -111,7 +113,7 @@ def measure(model: Any, windows: torch.Tensor) -> float:
     """Return the mean loss of a token, in nats."""
     model.eval()
     with torch.inference_mode():
-        losses = [model(input_ids=w[None, :-1], labels=w[None, :-1]).loss.item() for w in windows]
+        losses = [float(model(input_ids=w[None, :-1], labels=w[None, :-1]).loss) for w in windows]
     model.train()
     return float(sum(losses) / len(losses))
 
@@ -143,7 +145,8 @@ def reply(model: Any, ids: Ids, prompt: str, alphabet: Alphabet, num_frames: int
     """
     chance = torch.Generator().manual_seed(setting.seed)
     units = [ids.of[alphabet.unit.format(n)] for n in range(alphabet.size)]
-    num_units = min(num_frames * alphabet.num_layers, setting.context // 2 // alphabet.num_layers * alphabet.num_layers)
+    room = setting.context - PROMPT_TOKENS
+    num_units = min(num_frames, room // alphabet.num_layers) * alphabet.num_layers
     told = ids.encode(prompt + alphabet.opening)[-(setting.context - num_units) :]
     begin = len(told)
     model.eval()
@@ -174,6 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AnyInstructError as exc:
         print(exc, file=sys.stderr)
         return 2
+    for kind in choices:
+        if (index["tokenizers"][kind]["frames"] or 0) > setting.context - PROMPT_TOKENS:
+            need = index["tokenizers"][kind]["frames"] + PROMPT_TOKENS
+            raise SystemExit(f"--context {setting.context}: has no room for an {kind}; make it {need} or more")
     ids = Ids(speller, (asked.export / VOCABULARY).read_text(encoding="utf-8").splitlines())
     windows = pack(ids, read_texts(asked.export, is_train=True), setting.context)
     other = read_texts(asked.export, is_train=False)

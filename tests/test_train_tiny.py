@@ -24,7 +24,7 @@ def test_a_decoder_learns_from_the_rows_and_answers_with_media(
     ids = Ids(read_speller(out), (out / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
     for text in read_texts(out, is_train=False):
         assert ids.decode(ids.encode(text)) == text
-    sizes = ["--steps=20", "--context=96", "--batch=4", "--width=48", "--layers=1", f"--media={tmp_path / 'reply'}"]
+    sizes = ["--steps=20", "--context=320", "--batch=4", "--width=48", "--layers=1", f"--media={tmp_path / 'reply'}"]
     assert main([str(out), *sizes, *(f"--option={kind}={json.dumps(some)}" for kind, some in chosen.items())]) == 0
     losses = [float(loss) for loss in re.findall(r"held-out loss ([\d.]+)", capsys.readouterr().out)]
     assert len(losses) == 11

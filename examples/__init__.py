@@ -1,0 +1,1 @@
+"""Programs to read and change. A package, so that no installed one of the same name hides it."""
