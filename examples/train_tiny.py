@@ -115,7 +115,7 @@ def measure(model: Any, windows: torch.Tensor) -> float:
     with torch.inference_mode():
         losses = [float(model(input_ids=w[None, :-1], labels=w[None, :-1]).loss) for w in windows]
     model.train()
-    return sum(losses) / len(losses)
+    return float(sum(losses) / len(losses))
 
 
 def train(model: Any, windows: torch.Tensor, held_out: torch.Tensor, setting: Setting) -> Iterator[tuple[int, float]]:

