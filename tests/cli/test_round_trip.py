@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.adapters.decoding import decode_picture, decode_sound
-from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus
+from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus, PublishedShard
 from pipeline.adapters.tokenizers.choosing import TokenizerChoice
 from pipeline.cli.round_trip import make_round_trip, read_choices
 from pipeline.contracts.audit import Subject
@@ -61,14 +61,14 @@ def test_shards_that_are_whole_are_not_made_again(
     out = tmp_path / "copy"
     make_round_trip(tiny.root, out, {"image": chosen["image"]})
     (out / ".round-trip" / "00001.json").unlink()
-    copied = []
+    copied: list[int] = []
     copy = RoundTripWork._copy
 
-    def count(work: RoundTripWork, shard: Any) -> Any:
+    def note(work: RoundTripWork, shard: PublishedShard) -> dict[str, Any]:
         copied.append(shard.number)
         return copy(work, shard)
 
-    monkeypatch.setattr(RoundTripWork, "_copy", count)
+    monkeypatch.setattr(RoundTripWork, "_copy", note)
     make_round_trip(tiny.root, out, {"image": chosen["image"]})
     assert copied == [1]
 
