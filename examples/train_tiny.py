@@ -148,14 +148,16 @@ def reply(model: Any, ids: Ids, prompt: str, alphabet: Alphabet, num_frames: int
     room = setting.context - PROMPT_TOKENS
     num_units = min(num_frames, room // alphabet.num_layers) * alphabet.num_layers
     told = ids.encode(prompt + alphabet.opening)[-(setting.context - num_units) :]
-    begin = len(told)
+    begin, new, cache = len(told), list(told), None
     model.eval()
     with torch.inference_mode():
         for place in range(num_units):
             layer = place % alphabet.num_layers
             allowed = torch.tensor(units[layer * alphabet.num_codes : (layer + 1) * alphabet.num_codes])
-            logits = model(input_ids=torch.tensor([told])).logits[0, -1, allowed]
-            told.append(int(allowed[torch.multinomial(logits.softmax(-1), 1, generator=chance)]))
+            answer = model(input_ids=torch.tensor([new]), past_key_values=cache, use_cache=True)
+            cache, logits = answer.past_key_values, answer.logits[0, -1, allowed]
+            new = [int(allowed[torch.multinomial(logits.softmax(-1), 1, generator=chance)])]
+            told += new
     return alphabet.opening + ids.decode(told[begin:]) + alphabet.closing
 
 
