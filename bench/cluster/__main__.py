@@ -4,7 +4,7 @@
     python -m bench.cluster --quick    1 and 2 nodes, within 50 s on an idle machine: a check with slack
 
 The nodes are Ray's and lie on one machine, each with a daemon and processes of its own; the run is the command's, with
-one composer a node. An endpoint on loopback answers every call after 0.5 s, and a composer has four calls out at a time,
+one composer a node. An endpoint on loopback answers every call after 0.5 s, and a composer has four calls out at once,
 so few that the machine's cores do not bind: what is measured is whether shards reach all composers and keep them busy.
 A corpus grows with the nodes. The pace is taken from when all composers are at work, since their processes start one
 after the other on few cores, to the last answer; how long they took to start is told beside it. The last line is the
@@ -28,7 +28,7 @@ from tests.support.nodes import running_nodes
 ENDPOINT = "bench.cluster.endpoint"
 GOAL = 0.9
 QUICK_GOAL = 0.8
-FULL, QUICK = 96, 24
+FULL, QUICK = 96, 16
 """Dialogues a node, of two calls each."""
 
 

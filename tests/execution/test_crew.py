@@ -286,6 +286,21 @@ def test_a_worker_that_leaves_leaves_its_notes_and_its_account() -> None:
     at_once(test)
 
 
+def test_a_purse_out_of_reach_for_a_moment_is_counted_once() -> None:
+    async def test() -> None:
+        office = Office(Workers.exactly(1), pays=True)
+        budget = Budget(10.0, 0.0)
+        await office.work(1)
+        office.hands[0].spent = 3.0
+        for lost in (None, WorkerLost("no connection", is_gone=False), None):
+            office.hands[0].lost = lost
+            budget.take(await office.crew.account([5.0]))
+            assert budget.spent == 3.0
+        assert len(office.hands) == 1
+
+    at_once(test)
+
+
 def test_a_lost_purse_stays_spent_although_its_successor_has_the_same_process_number() -> None:
     async def test() -> None:
         office = Office(Workers.exactly(1), pays=True)

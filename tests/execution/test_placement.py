@@ -10,6 +10,7 @@ import pytest
 import ray
 
 from pipeline.adapters.lock import CorpusLock
+from pipeline.contracts.watch import Drained
 from pipeline.execution.cluster import Cluster
 from pipeline.execution.cluster.crew import Crew, CrewShape
 from pipeline.execution.cluster.placement import Placement
@@ -32,7 +33,8 @@ def _load(folder: Path, actors: Any, num_gpus: float, **execution: Any) -> Proje
 
 def test_needs_add_up_and_sums_of_fractions_fit() -> None:
     assert (SIXTH * 6).find_missing({"CPU": 1.0, "GPU": 0.6}) is None
-    assert (SIXTH * 7).find_missing({"CPU": 2.0, "GPU": 0.6}) == ("GPU", pytest.approx(0.7), 0.6)
+    name, wanted, there = (SIXTH * 7).find_missing({"CPU": 2.0, "GPU": 0.6}) or ("", 0.0, 0.0)
+    assert (name, round(wanted, 6), there) == ("GPU", 0.7, 0.6)
     assert (Need(1) + Need(0, 0.5)).find_missing({"CPU": 1.0}) == ("GPU", 0.5, 0.0)
     assert Need(0.25, 0.25).as_bundle() == {"CPU": 0.25, "GPU": 0.25}
     assert Need(0.5).as_bundle() == {"CPU": 0.5}
@@ -97,3 +99,13 @@ def test_growth_leaves_room_for_the_fewest_of_others(local_ray: None) -> None:
     crews["image"] = Sized(pytest.fail, shapes["image"], lambda: False)
     crews["image"].size = 4  # type: ignore[misc]
     assert not placement.admits("image"), "the GPU is full"
+
+
+def test_a_cluster_without_room_is_waited_for_as_long_as_is_said(local_ray: None) -> None:
+    shapes = {"image": CrewShape(Workers.exactly(2), Need(0.25, 1.0))}
+    placement = Placement(shapes, {}, Need(0.25), is_joined=True)
+    with pytest.raises(CorpusError, match=r"reserve 2 GPUs and this Ray has 1: .*\(execution.node_wait_seconds waits"):
+        asyncio.run(placement.wait_for_room(0.0, lambda: False))
+    with pytest.raises(Drained):
+        asyncio.run(placement.wait_for_room(3600.0, lambda: True))
+    placement.release()

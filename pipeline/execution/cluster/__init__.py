@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 
-# Set before any module imports ray, which reads them then. Nobody is told that we use it.
+# Set before any module imports ray, which reads them then.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# A Ray of our own listens on this machine only; a cluster's address brings its own setting.
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 from pipeline.execution.cluster.joining import OBJECT_STORE_BYTES, keeping_ray

@@ -30,6 +30,10 @@ END_SECONDS: Seconds = 60.0
 """Most that is waited for a worker out of reach to be known to have ended. Ray gives a silent node up in half that."""
 
 
+NOBODY = PurseReport(owner=0, allowance=0.0, spent=0.0, held=0.0, wanted=None)
+"""The report of a worker that is not there; it starts without an allowance."""
+
+
 class WorkerLost(Exception):
     """A worker ended, or is out of reach, before it answered.
 
@@ -86,6 +90,7 @@ class _Member:
     is_ready: bool = False
     idle_since: Seconds = 0.0
     end: asyncio.Task[None] | None = None
+    account: PurseReport = NOBODY
 
 
 class Crew:
@@ -180,7 +185,9 @@ class Crew:
         reports, self._parted = self._parted, {}
         asked = {member: (allowances[member.slot],) for member in self._ready()}
         for member, report in (await self._ask_all("account", asked)).items():
-            reports[member.slot] = _owned(report, member)
+            member.account = _owned(report, member)
+        # One that did not answer and is not known to have ended stands where it stood.
+        reports |= {member.slot: member.account for member in asked if member in self._members}
         return [reports.get(slot, NOBODY) for slot in range(len(allowances))]
 
     async def drain(self) -> None:
@@ -219,8 +226,8 @@ class Crew:
     def _dispatch(self) -> None:
         while self._waiting:
             # While others start, nobody takes more than keeps it busy: they would find nothing left to do.
-            has_all = self.size >= self.wanted and all(member.is_ready for member in self._members)
-            most = self._shape.full + (self._shape.beside if has_all else 0)
+            beside = self._shape.beside if all(member.is_ready for member in self._members) else 0
+            most = self._shape.full + beside
             free = [member for member in self._ready() if member.load < most]
             if not free:
                 return
@@ -252,7 +259,8 @@ class Crew:
     async def _bury(self, member: _Member, is_gone: bool) -> None:
         """Count on a worker no longer; return once it can write nothing more, so that others may do its work."""
         if member.end is None:
-            self._members.remove(member)
+            if member in self._members:
+                self._members.remove(member)
             member.worker.kill()
             member.end = self._start(_ended(member.worker, is_gone))
         await asyncio.shield(member.end)
@@ -301,10 +309,6 @@ class Crew:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-NOBODY = PurseReport(owner=0, allowance=0.0, spent=0.0, held=0.0, wanted=None)
-"""The report of a worker that is not there; it starts without an allowance."""
 
 
 async def _ended(worker: Worker, is_gone: bool) -> None:

@@ -96,6 +96,8 @@ def start_ray(address: str | None) -> bool:
         if address is not None:
             ray.init(address=address, **quiet)
         else:
+            # It listens on this machine only, and would leave a token in the home folder. A cluster has its own way.
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
             cores = max(2, os.cpu_count() or 1)
             ray.init(
                 address="local",

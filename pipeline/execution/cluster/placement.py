@@ -66,7 +66,7 @@ class Placement:
 
     def ask_for_nodes(self) -> None:
         """Tell the autoscaler, if the cluster has one, what all crews would keep busy."""
-        if not self._is_joined or not any(shape.workers.is_elastic for shape in self._shapes.values()):
+        if not self._is_joined:
             return
         wanted = {kind: crew.wanted for kind, crew in self._crews.items()}
         bundles = [self._beside.as_bundle()]
