@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,15 @@ def test_a_cluster_without_room_is_waited_for_as_long_as_is_said(local_ray: None
     with pytest.raises(Drained):
         asyncio.run(placement.wait_for_room(3600.0, lambda: True))
     placement.release()
+
+
+def test_workers_find_a_project_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _load(tmp_path, 1, 0)
+    monkeypatch.chdir(tmp_path)
+    project = replace(load_project(Path("manifest.yaml"), Path("corpus")), address="head:6379")
+    assert project.ray_address == "head:6379"
+    make, arguments = project.__reduce__()
+    there = make(*arguments)
+    assert (there.path, there.corpus) == (tmp_path / "manifest.yaml", tmp_path / "corpus")
+    assert there.manifest == project.manifest
+    assert "head" not in str(there.manifest.model_dump(mode="json"))

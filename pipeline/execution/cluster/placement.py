@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
 
 from pipeline.contracts.watch import Drained
 from pipeline.execution.cluster.crew import Crew, CrewShape
@@ -75,8 +77,9 @@ class Placement:
         self._ask(bundles)
 
     def release(self) -> None:
-        """Take back what the autoscaler was told."""
-        self._ask([])
+        """Take back what the autoscaler was told, if anybody still hears it."""
+        with suppress(RayError):
+            self._ask([])
 
     def _ask(self, bundles: list[dict[str, float]]) -> None:
         if bundles != self._asked:
