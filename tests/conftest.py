@@ -13,6 +13,7 @@ from tests.support.corpora import TinyCorpus, copy_corpus, make_corpus
 
 # Set before any test imports ray, and inherited by every process that a test starts.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 TEST_MODELS = (
     "smollm2-135m-instruct-q4_1",

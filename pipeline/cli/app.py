@@ -52,7 +52,7 @@ def plan(manifest: ManifestFile, corpus: Where = None, limit: Limit = None) -> N
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913  an option is a parameter
     manifest: ManifestFile,
     corpus: Where = None,
     limit: Limit = None,
@@ -73,11 +73,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ray address of a cluster, in place of the manifest's; auto finds one.", show_default=False),
+    ] = None,
 ) -> None:
     """Make what is missing or stale. Ctrl-C finishes what is in flight; run again to go on."""
     from pipeline.cli.run import RunLimits, run_manifest
 
-    raise typer.Exit(run_manifest(manifest, corpus, RunLimits(limit, until, budget, retry_failed)))
+    raise typer.Exit(run_manifest(manifest, corpus, RunLimits(limit, until, budget, retry_failed), address))
 
 
 @app.command()

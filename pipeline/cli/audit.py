@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -46,7 +47,8 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
     try:
         models = dict.fromkeys(name for audit in chosen for name in audit.plugin.models(audit.options))
         fetch_models(ModelCache(), list(models), console)
-        build = partial(AuditWork, setting, lock.epoch)
+        # Workers of other nodes stand in another folder.
+        build = partial(AuditWork, replace(setting, root=setting.root.absolute()), lock.epoch)
         run = AuditRun(setting, lock, lambda: Pool(build, shape))
         summaries = asyncio.run(follow(run, console, "auditing", "readings"))
     except BudgetReached as exc:

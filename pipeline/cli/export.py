@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def export_corpus(setting: ExportSetting, shape: PoolShape, as_json: bool) -> in
     _check_selection(setting)
     lock = CorpusLock.acquire(setting.out / STATE)
     try:
-        build = partial(ExportWork, setting, lock.epoch)
+        # Workers of other nodes stand in another folder.
+        there = replace(setting, corpus=setting.corpus.absolute(), out=setting.out.absolute())
+        build = partial(ExportWork, there, lock.epoch)
         run = ExportRun(setting, lock, lambda: Pool(build, shape))
         summary = asyncio.run(follow(run, console, "exporting", "dialogues"))
     except (Drained, KeyboardInterrupt):

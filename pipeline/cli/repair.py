@@ -74,7 +74,7 @@ def _repair(
             # Something is to be rendered, now and in most rounds to come; a first look often finds nothing.
             from pipeline.execution.cluster import keeping_ray
 
-            kept.enter_context(keeping_ray(project.manifest.execution.address))
+            kept.enter_context(keeping_ray(project.ray_address))
         run = Run(project, lock, limit, None, budget, describes=describes)
         asyncio.run(execute(run, console))
         if run.is_draining:
