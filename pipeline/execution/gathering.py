@@ -204,5 +204,9 @@ def check_free(out: Path, work: str) -> None:
     """
     if out.exists() and not out.is_dir():
         raise CorpusError(f"{out}: is a file; name a folder")
-    if out.exists() and not (out / "work" / work).is_dir() and any(out.iterdir()):
+    if not out.exists() or (out / "work" / work).is_dir():
+        return
+    # A command that was refused once it had the lock leaves no more than the lock.
+    allowed = {out / "work", out / "work" / "lock", out / "work" / "epoch.json"}
+    if {*out.iterdir(), *(out / "work").glob("*")} - allowed:
         raise CorpusError(f"{out}: holds other files; name an empty folder or a new one")

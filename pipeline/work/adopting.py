@@ -81,7 +81,9 @@ def adopt_dialogue(found: ForeignDialogue, measure: Measure, language: str | Non
                 asset = _adopt_asset(part, where, measure)
                 row["asset"] = asset["id"]
                 asset["edited_from"] = _keep_source(part, asset, turns)
-                assets.append((TABLE_OF[Modality(part.kind)], fit(asset, PUBLISHED[TABLE_OF[Modality(part.kind)]])))
+                table = TABLE_OF[Modality(part.kind)]
+                fitted = fit(asset, PUBLISHED[table])
+                assets.append((table, {**fitted, REPAIRS: fitted[REPAIRS] or [], SCORES: []}))
             parts.append(row)
         turns.append({"role": turn.role, "parts": parts})
     return Adopted(_adopt_row(found, name, turns, language), tuple(assets))
@@ -169,8 +171,6 @@ def _adopt_asset(part: ForeignPart, where: Row, measure: Measure) -> Row:
         "sha256": sha256_hex(medium.data),
         "attempt": number,
         **probed.columns,
-        REPAIRS: medium.facts.get(REPAIRS) or [],
-        SCORES: [],
     }
 
 

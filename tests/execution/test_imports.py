@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.measuring import measure_medium
 from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus
 from pipeline.contracts.ledger import Ledger
 from pipeline.execution import imports
@@ -81,7 +83,7 @@ def test_an_export_comes_back_as_it_was(tiny: TinyCorpus, tmp_path: Path, kind: 
         found = after[name]
         assert [found["row"][column] for column in KEPT[kind]] == [known["row"][column] for column in KEPT[kind]]
         for part, wanted in zip(found["parts"], known["parts"], strict=True):
-            stated = ("role", "kind", "text", "bytes", "asset")
+            stated: tuple[str, ...] = ("role", "kind", "text", "bytes", "asset")
             stated += ("spoken", "edits") if kind in ("hf", "webdataset") else ()
             assert {key: part[key] for key in stated} == {key: wanted[key] for key in stated}
             if kind == "webdataset" and part["asset"]:
@@ -144,7 +146,8 @@ def test_an_imported_corpus_says_what_it_is(tiny: TinyCorpus, tmp_path: Path) ->
     assert [shard.origin["file"] for shard in shards] == [f"data/{path.name}" for path in files]
     card = (root / "README.md").read_text()
     assert "imported from the layout hf" in card and origin["sha256"] in card and str(tmp_path) not in card
-    assert "CC0-1.0" in card
+    licences = json.loads((tmp_path / "out" / "export.json").read_text())["licences"]
+    assert all(licence in card for licence in licences.values() or ["not stated"])
     with pytest.raises(CorpusError, match="no manifest to run"):
         load_project(root)
     with pytest.raises(CorpusError, match="no manifest to run"):
@@ -156,14 +159,14 @@ def test_a_stopped_import_goes_on(tiny: TinyCorpus, tmp_path: Path, monkeypatch:
     export_to(tiny.root, tmp_path / "out", "hf")
     setting = ImportSetting(tmp_path / "out", tmp_path / "back")
     whole = bring(ImportSetting(tmp_path / "out", tmp_path / "whole"))
-    measure, calls = imports.measure_medium, 0
+    calls = 0
 
     def break_off(kind: str, data: bytes) -> Any:
         nonlocal calls
         calls += 1
         if calls > 12:
             raise KeyboardInterrupt
-        return measure(kind, data)
+        return measure_medium(kind, data)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(imports, "measure_medium", break_off)
@@ -200,8 +203,9 @@ def test_rows_that_cannot_be_read_are_counted_and_listed(tiny: TinyCorpus, tmp_p
     drawn["images"][0]["bytes"] = b"no picture"
     sung = next(row for row in rows if row["music"])
     sung["turns"] = sung["turns"][:3]
-    rows.append(dict(rows[2]))
-    rows.append({**rows[2], "id": "../../etc/passwd", "images": [], "speech": [], "music": []})
+    other = next(row for row in rows if row is not drawn and row is not sung)
+    rows.append(dict(other))
+    rows.append({**other, "id": "../../etc/passwd", "images": [], "speech": [], "music": []})
     pq.write_table(table.from_pylist(rows, table.schema), path)
     ledger = bring(ImportSetting(tmp_path / "out", tmp_path / "back"))
     assert ledger.reasons == {

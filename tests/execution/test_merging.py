@@ -63,8 +63,8 @@ def test_two_corpora_become_one(tiny: TinyCorpus, other: TinyCorpus, tmp_path: P
     sums = {name: tiny.ledger.counts[name] + other.ledger.counts[name] for name in tiny.ledger.counts}
     assert ledger.counts == sums and ledger.reasons["screen/duplicate"] == 2
     assert ledger.renderers["music"]["made"] == sum(c.ledger.renderers["music"]["made"] for c in (tiny, other))
-    assert ledger.spend["dialogue"]["made-up-1"]["calls"] == sum(
-        corpus.ledger.spend["dialogue"]["made-up-1"]["calls"] for corpus in (tiny, other)
+    assert ledger.spend["dialogues"]["made-up-1"]["calls"] == sum(
+        corpus.ledger.spend["dialogues"]["made-up-1"]["calls"] for corpus in (tiny, other)
     )
     shards = [CorpusFolder(out).read_shard_ledger(entry) for entry in ledger.shards]
     assert [(shard.origin["corpus"], shard.origin["shard"]) for shard in shards] == [("tiny", n) for n in (0, 1, 0, 1)]
@@ -147,7 +147,7 @@ def test_a_stopped_merge_goes_on(
     def break_off(run: MergeRun, *arguments: object) -> None:
         nonlocal calls
         calls += 1
-        if calls == 60:
+        if calls == 25:
             raise KeyboardInterrupt
         add(run, *arguments)  # type: ignore[arg-type]
 
