@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.topics import topics_app
 from pipeline.cli.trying import try_
 from pipeline.cli.voices import voices_app
-from pipeline.values.errors import AnyInstructError
+from pipeline.values.errors import AnyInstructError, ManifestError
 from pipeline.values.merging import OnConflict
 from pipeline.values.stages import Until
 
@@ -419,6 +419,8 @@ def import_(
     from pipeline.execution.imports import EXPORT_INDEX, ImportSetting
 
     if layout is None and not (source / EXPORT_INDEX).is_file():
+        if language is not None:
+            raise ManifestError("--language: is for making a corpus; say with --from in which layout the source is")
         import_published(source, out)
         return
     raise typer.Exit(import_corpus(ImportSetting(source, out, layout, language)))

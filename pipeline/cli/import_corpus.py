@@ -44,16 +44,12 @@ def import_corpus(setting: ImportSetting) -> int:
 
 def _print(setting: ImportSetting, ledger: Ledger, console: Console) -> None:
     told = ", ".join(f"{count:,} {name}" for name, count in ledger.tables.items() if name != "failed")
-    console.print(plain(f"{setting.out}: {told or 'nothing'}", 1000), soft_wrap=True)
+    lines = [f"{setting.out}: {told or 'nothing'}"]
     for reason, count in ledger.reasons.items():
-        console.print(
-            plain(f"left out: {say_count(count, 'row')}, {reason.removeprefix('import/')}", 1000), soft_wrap=True
-        )
+        lines.append(f"left out: {say_count(count, 'row')}, {reason.removeprefix('import/')}")
     if ledger.reasons:
-        console.print(
-            plain(f"Each of them: anyinstruct failures {setting.out}, or its table failed/", 1000), soft_wrap=True
-        )
+        lines.append(f"Each of them: anyinstruct failures {setting.out}, or its table failed/")
     if ledger.counts["kept"]:
-        console.print(
-            plain(f"Next: anyinstruct verify {setting.out}, then audit, report, diff, export or merge.", 1000)
-        )
+        lines.append(f"Next: anyinstruct verify {setting.out}, then audit, report, diff, export or merge.")
+    for line in lines:
+        console.print(plain(line, 1000), soft_wrap=True)

@@ -35,7 +35,7 @@ def merge_corpora(setting: MergeSetting) -> int:
 
 def _print(setting: MergeSetting, ledger: Ledger, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    names = ("corpus", "dialogues taken", "there already", "conflicts left out", "given another id")
+    names = ("corpus", "taken", "there already", "conflicts", "renamed")
     for name in names:
         table.add_column(name, justify="left" if name == "corpus" else "right", overflow="fold")
     for root, origin in zip(setting.corpora, ledger.origins, strict=True):

@@ -14,7 +14,7 @@ from pipeline.contracts.probe import Probed
 from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import ID_DIGITS, asset_id, content_key, part_id, sha256_hex, topic_id
-from pipeline.values.pictures import is_earlier_picture, read_place
+from pipeline.values.pictures import Kinds, is_earlier_picture, read_place
 from pipeline.values.records import MEDIA, Modality
 from pipeline.values.slots import in_order
 from pipeline.work.published_shapes import Reason
@@ -71,8 +71,7 @@ def adopt_dialogue(found: ForeignDialogue, measure: Measure, language: str | Non
     for turn_index, turn in enumerate(found.turns):
         parts: list[Row] = []
         for index, part in enumerate(turn.parts):
-            if part.edits is not None and not is_earlier_picture(kinds, turn_index, part.edits):
-                raise Unreadable(Lost.PLACE, f"a part edits {part.edits!r:.20}, which is no earlier picture")
+            _check_edit(part, kinds, turn_index)
             row: Row = {"kind": part.kind, "text": _clean(part.text), "spoken": _clean_or_none(part.spoken)}
             row |= {"edits": part.edits, "asset": None}
             if part.kind in MEDIA:
@@ -98,7 +97,7 @@ def describe_lost(place: str, key: tuple[Any, ...], loss: Unreadable) -> Row:
     """Return the row of ``failed`` that tells of a row of the source."""
     message = f"{place}: {_CONTROL.sub(' ', str(loss))}"[:500]
     about = {"stage": STAGE, "code": str(loss.reason), "message": message, "id": content_key("unreadable", *key)}
-    return {**about, "topic": None, "topic_id": None, "meta_topic": None, "cell": UNREADABLE, "usd": 0.0}
+    return {**about, "topic": "", "topic_id": "", "meta_topic": "", "cell": UNREADABLE, "usd": 0.0}
 
 
 def _check_turns(found: ForeignDialogue) -> None:
@@ -117,6 +116,13 @@ def _check_turns(found: ForeignDialogue) -> None:
                 raise Unreadable(Lost.MISSING, f"a part of {part.kind} has no medium")
             if part.kind == Modality.TEXT and not part.text:
                 raise Unreadable(Lost.EMPTY, "a text without words")
+
+
+def _check_edit(part: ForeignPart, kinds: Kinds, turn: int) -> None:
+    if part.edits is None:
+        return
+    if part.kind != Modality.IMAGE or not is_earlier_picture(kinds, turn, part.edits):
+        raise Unreadable(Lost.PLACE, f"a part edits {part.edits!r:.20}, which is no earlier picture")
 
 
 def _adopt_row(found: ForeignDialogue, name: str, turns: list[dict[str, Any]], language: str | None) -> Row:

@@ -32,6 +32,10 @@ def merge(setting: MergeSetting) -> Ledger:
         lock.release()
 
 
+def count_calls(ledger: Ledger) -> float:
+    return sum(sums["calls"] for models in ledger.spend.values() for sums in models.values())
+
+
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
     """A corpus about other topics; not to be changed."""
@@ -63,9 +67,7 @@ def test_two_corpora_become_one(tiny: TinyCorpus, other: TinyCorpus, tmp_path: P
     sums = {name: tiny.ledger.counts[name] + other.ledger.counts[name] for name in tiny.ledger.counts}
     assert ledger.counts == sums and ledger.reasons["screen/duplicate"] == 2
     assert ledger.renderers["music"]["made"] == sum(c.ledger.renderers["music"]["made"] for c in (tiny, other))
-    assert ledger.spend["dialogues"]["made-up-1"]["calls"] == sum(
-        corpus.ledger.spend["dialogues"]["made-up-1"]["calls"] for corpus in (tiny, other)
-    )
+    assert count_calls(ledger) == count_calls(tiny.ledger) + count_calls(other.ledger) > 0
     shards = [CorpusFolder(out).read_shard_ledger(entry) for entry in ledger.shards]
     assert [(shard.origin["corpus"], shard.origin["shard"]) for shard in shards] == [("tiny", n) for n in (0, 1, 0, 1)]
     assert len({shard.origin["ledger_sha256"] for shard in shards}) == 2
