@@ -14,6 +14,7 @@ from tests.support.object_store import machine, object_server, store  # noqa: F4
 
 # Set before any test imports ray, and inherited by every process that a test starts.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 TEST_MODELS = (
     "smollm2-135m-instruct-q4_1",

@@ -13,7 +13,8 @@ from pipeline.cli.objects import Use, at_hand, on_disk
 from pipeline.cli.topics import topics_app
 from pipeline.cli.trying import try_
 from pipeline.cli.voices import voices_app
-from pipeline.values.errors import AnyInstructError
+from pipeline.values.errors import AnyInstructError, ManifestError
+from pipeline.values.merging import OnConflict
 from pipeline.values.stages import Until
 
 app = typer.Typer(
@@ -60,7 +61,7 @@ def plan(manifest: ManifestFile, corpus: Where = None, limit: Limit = None) -> N
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913  an option is a parameter
     manifest: ManifestFile,
     corpus: Where = None,
     limit: Limit = None,
@@ -81,12 +82,16 @@ def run(
             show_default=False,
         ),
     ] = None,
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ray address of a cluster, in place of the manifest's; auto finds one.", show_default=False),
+    ] = None,
 ) -> None:
     """Make what is missing or stale. Ctrl-C finishes what is in flight; run again to go on."""
     from pipeline.cli.run import RunLimits, run_manifest
 
     with at_hand(corpus, Use.MAKE) as folder:
-        code = run_manifest(manifest, folder, RunLimits(limit, until, budget, retry_failed))
+        code = run_manifest(manifest, folder, RunLimits(limit, until, budget, retry_failed), address)
     raise typer.Exit(code)
 
 
@@ -413,14 +418,72 @@ def gc(
 def import_(
     source: Annotated[
         Path,
-        typer.Argument(help="A data_construction folder, or the folder with part1 and part2.", show_default=False),
+        typer.Argument(
+            help="A folder that `export` wrote, or one of the published set: data_construction, or that with part1 "
+            "and part2.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    layout: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--from",
+            metavar="LAYOUT",
+            help="Make a corpus out of this layout: hf, parquet, anyinstruct, webdataset or messages. A folder that "
+            "`export` wrote says its own.",
+            show_default=False,
+        ),
+    ] = None,
+    language: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Language of dialogues that state none, e.g. en. Needs --from.", show_default=False),
+    ] = None,
 ) -> None:
-    """Take topics, scenarios and text dialogues over from the published AnyInstruct set, with a manifest to start."""
-    from pipeline.cli.importing import import_published
+    """Make a corpus, media and all, of an export or a published set; or take topics over, with a manifest to start.
 
-    import_published(on_disk(source, "import"), on_disk(out, "import"))
+    A corpus is made where --from names a layout, or where SOURCE is a folder that `export` wrote (it holds
+    export.json). Otherwise SOURCE must have data_construction files, and of these topics, scenarios and text dialogues
+    are taken, without media. Rows that cannot be read are counted and listed by reason. The same command goes on where
+    it was stopped.
+    """
+    from pipeline.cli.import_corpus import import_corpus
+    from pipeline.cli.importing import import_published
+    from pipeline.execution.imports import EXPORT_INDEX, ImportSetting
+
+    source, out = on_disk(source, "import"), on_disk(out, "import")
+    if layout is None and not (source / EXPORT_INDEX).is_file():
+        if language is not None:
+            raise ManifestError("--language: is for making a corpus; say with --from in which layout the source is")
+        import_published(source, out)
+        return
+    raise typer.Exit(import_corpus(ImportSetting(source, out, layout, language)))
+
+
+@app.command()
+def merge(
+    corpora: Annotated[
+        list[Path], typer.Argument(metavar="CORPUS...", help="Corpora, two or more.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option(
+            help="What to do with a dialogue that an earlier corpus has with other content: end with an error, keep "
+            "the first, or rename the later one."
+        ),
+    ] = OnConflict.ERROR,
+) -> None:
+    """Join corpora: a dialogue that several have with the same content stands once.
+
+    Ledgers of the merged corpus say of each shard where it comes from. Nothing is rendered or decoded. The same
+    command goes on where it was stopped; until it has ended there is no corpus.
+    """
+    from pipeline.cli.merging import merge_corpora
+    from pipeline.execution.merging import MergeSetting
+
+    named = tuple(on_disk(corpus, "merge") for corpus in corpora)
+    raise typer.Exit(merge_corpora(MergeSetting(named, on_disk(out, "merge"), on_conflict)))
 
 
 @app.command()
