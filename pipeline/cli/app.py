@@ -482,8 +482,8 @@ def merge(
     from pipeline.cli.merging import merge_corpora
     from pipeline.execution.merging import MergeSetting
 
-    folders = tuple(on_disk(corpus, "merge") for corpus in corpora)
-    raise typer.Exit(merge_corpora(MergeSetting(folders, on_disk(out, "merge"), on_conflict)))
+    named = tuple(on_disk(corpus, "merge") for corpus in corpora)
+    raise typer.Exit(merge_corpora(MergeSetting(named, on_disk(out, "merge"), on_conflict)))
 
 
 @app.command()

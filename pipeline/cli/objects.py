@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from pipeline.adapters.objects.address import is_address, parse_address
 from pipeline.values.errors import CorpusError
 
-P = TypeVar("P", bound="Path | None")
+P = TypeVar("P", bound=Path | None)
 
 
 class Use(Enum):

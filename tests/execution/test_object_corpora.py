@@ -124,6 +124,7 @@ def test_the_commands_work_on_an_address(
     assert "sound" in run("verify", address)
     assert "bells" in run("show", address)
     assert "Nothing is to do" in run("plan", str(manifest), "--corpus", address)
+    assert "Nothing was to do" in run("run", str(manifest), "--corpus", address)
     run("failures", address)
     run("gc", address)
     assert "Nothing to remove" in run("gc", address)

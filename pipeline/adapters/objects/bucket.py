@@ -25,6 +25,9 @@ MAX_RETRIES = 8
 RETRY_FOR: Seconds = 90.0
 """A store that asks for patience (SlowDown, 503) or fails (500) is asked again for so long."""
 
+PIECES = 4
+"""Of 5 MB, of one file, that are in memory while it goes up."""
+
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"status:? (\d{3})")
 
@@ -121,7 +124,7 @@ class Bucket:
 
         with self._telling(f"take {name}"):
             size = path.stat().st_size
-            return Stored(size, obstore.put(self._store, name, path)["e_tag"] or "")
+            return Stored(size, obstore.put(self._store, name, path, max_concurrency=PIECES)["e_tag"] or "")
 
     def replace(self, name: str, data: bytes, e_tag: str | None) -> Stored:
         """Put bytes up in place of the version that is known.

@@ -28,7 +28,7 @@ from pipeline.values.units import Bytes
 CLAIM = "work/claim.json"
 """Of the bucket alone; see ``claim``."""
 
-THREADS = 16
+THREADS = 8
 MAX_ROUNDS = 5
 """Times that a copy is begun anew because a run elsewhere replaced what was being fetched."""
 

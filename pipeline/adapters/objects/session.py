@@ -147,9 +147,9 @@ class Session:
                 try:
                     do()
                 except StaleWriter as exc:
-                    self._lost = exc
                     # Workers compare their epoch before each commit; the later run's is not theirs.
                     self._raise_epochs(self._last_epoch() + 1)
+                    self._lost = exc
                     return
                 except CorpusError:
                     continue  # a store that is away for a while; the end of the command tells if it stays away
