@@ -27,7 +27,7 @@ from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.inquiries import check_inquiries
 from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
-from pipeline.values.words import say_count
+from pipeline.values.words import say_count, suggest
 from pipeline.work.audit_summary import Summary
 
 WIDEST = 400
@@ -114,7 +114,8 @@ def parse_limits(words: list[str]) -> dict[str, float]:
 def _check_limits(setting: AuditSetting, known: set[str]) -> None:
     for name in setting.limits:
         if name not in known:
-            raise ManifestError(f"--limit {name}: no measure of these audits; there are {', '.join(sorted(known))}")
+            near = suggest(name, known, lists_all=True)
+            raise ManifestError(f"--limit {name}: no measure of these audits; {near}")
 
 
 def _print(summaries: list[Summary], console: Console) -> None:
@@ -154,7 +155,8 @@ def _cells(summary: Summary) -> list[str]:
 def _say_share(summary: Summary) -> str:
     if summary.pass_share is None or summary.pass_low is None or summary.pass_high is None:
         return ""
-    text = f"{summary.pass_share:.1%}"
+    # Rounded down, as on the page: a share of 99.97 % is not all of them.
+    text = f"{math.floor(summary.pass_share * 1000) / 10:.1f}%"
     if summary.pass_low == summary.pass_high:
         return text
     return f"{text} ({summary.pass_low:.1%} to {summary.pass_high:.1%})"

@@ -22,6 +22,7 @@ from pipeline.adapters.yaml_file import Document, Refused, load_yaml, read_docum
 from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.render import EditsPictures, ReadsLanguages, RendererOptions, RendererPlugin, Voice
 from pipeline.execution.checking import find_problems
+from pipeline.execution.gathering import check_unmade
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest, Price, Writer
@@ -255,13 +256,17 @@ def load_project(path: Path, corpus: Path | None = None) -> Project:
 
     Raises:
         ManifestError: anything in it, or in what it names, is wrong.
+        CorpusError: the corpus is one that no manifest makes.
     """
+    if path.is_dir():
+        check_unmade(path)
     document = read_document(path)
     try:
         manifest = document.validate(Manifest)
     except Refused as exc:
         raise ManifestError("\n".join([str(exc), *_look_at_the_rest(document, exc)])) from exc
     project = Project(path, manifest, corpus or Path("corpora") / manifest.name)
+    check_unmade(project.corpus)
     project.check()
     return project
 
