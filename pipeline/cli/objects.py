@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pipeline.adapters.objects.address import is_address, parse_address
 from pipeline.values.errors import CorpusError
 
-P = TypeVar("P", Path, Path | None)
+P = TypeVar("P", bound="Path | None")
 
 
 class Use(Enum):
@@ -46,7 +46,7 @@ def at_hand(corpus: P, use: Use, dialogue: str | None = None) -> Iterator[P]:
     session = open_session(parse_address(corpus), lambda text: print(text, file=sys.stderr, flush=True))
     if use in (Use.CHANGE, Use.MAKE):
         with session.writing(may_be_new=use is Use.MAKE) as folder:
-            yield folder
+            yield cast(P, folder)
         return
     wanted: choosing.Choice = {
         Use.STATE: choosing.only_state,
@@ -57,7 +57,7 @@ def at_hand(corpus: P, use: Use, dialogue: str | None = None) -> Iterator[P]:
         with session.reading(choosing.only_state) as folder:
             wanted = choosing.of_dialogue(folder, dialogue)
     with session.reading(wanted, may_be_new=use is Use.PLAN) as folder:
-        yield folder
+        yield cast(P, folder)
 
 
 def on_disk(path: P, command: str) -> P:

@@ -6,6 +6,7 @@ import heapq
 import math
 from array import array
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts.audit import Measure, Subject
@@ -83,18 +84,17 @@ class Column:
         import numpy as np
 
         self._num_records += len(records)
-        places = np.flatnonzero(np.isfinite(values))
-        some = values[places]
+        is_there = np.isfinite(values)
+        names, some = list(compress(records, is_there)), values[is_there]
         self._values.frombytes(some.tobytes())
-        names = self._names
-        self._clusters.extend(names.setdefault(dialogues[place], len(names)) for place in places)
+        numbers = self._names
+        self._clusters.extend(numbers.setdefault(one, len(numbers)) for one in compress(dialogues, is_there))
         if len(some) > NUM_WORST:
             # All that are as bad as the last of the worst: equal ones are told apart by their names.
             signed = some if self._measure.better == "higher" else -some
             is_bad = signed <= np.partition(signed, NUM_WORST)[NUM_WORST]
-            places, some = places[is_bad], some[is_bad]
-        worst = zip((records[place] for place in places), some.tolist(), strict=True)
-        self._worst = self._worst_of([*self._worst, *worst])
+            names, some = list(compress(names, is_bad)), some[is_bad]
+        self._worst = self._worst_of([*self._worst, *zip(names, some.tolist(), strict=True)])
 
     def sum_up(self, share_seen: float) -> Summary:
         """Close the column.

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.adapters.readings import FOLDER, INDEX, CorpusReadings
@@ -78,7 +79,7 @@ def test_the_command_prints_what_came_out(
 
 def test_a_share_just_short_of_all_is_not_said_to_be_all() -> None:
     column = Column(Measure(name="image.x", summary="x", unit="", better="higher", limit=1.0), "image", "x", None)
-    column.extend([f"r{n}" for n in range(3000)], ["d"] * 3000, [0.0, *[2.0] * 2999])
+    column.extend([f"r{n}" for n in range(3000)], ["d"] * 3000, np.array([0.0, *[2.0] * 2999]))
     assert command._say_share(column.sum_up(1.0)) == "99.9%"
 
 
