@@ -41,11 +41,12 @@ class Nodes:
         self._workers.append(self._cluster.add_node(num_cpus=cpus, num_gpus=gpus, **self._store))
 
     def find_workers(self, title: str) -> list[psutil.Process]:
-        """Return the processes on all nodes whose title begins so."""
+        """Return the workers on all nodes whose title begins so; a node's agents are none, and it ends with them."""
         found = []
         for process in psutil.Process().children(recursive=True):
             try:
-                if (words := process.cmdline()) and words[0].startswith(title):
+                words = process.cmdline()
+                if words and words[0].startswith(title) and not words[0].endswith("Agent"):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
