@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class HubDataset:
         self._repo = repo
         self._revision = revision
         self._contents: dict[str, Any] = {}
+        self._has_branch = revision == DEFAULT_BRANCH
 
     @property
     def address(self) -> str:
@@ -71,13 +73,17 @@ class HubDataset:
         with _telling(self._repo):
             try:
                 info = self._api.dataset_info(self._repo)
-            except RepositoryNotFoundError:
+            except RepositoryNotFoundError as exc:
+                # The library takes a refused token for a repository that is not there.
+                if exc.response.status_code != HTTPStatus.NOT_FOUND:
+                    raise
                 return None
             try:
                 tree = self._api.list_repo_tree(
                     self._repo, recursive=True, revision=self._revision, repo_type="dataset"
                 )
                 self._contents = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+                self._has_branch = True
             except RevisionNotFoundError:
                 self._contents = {}
         return bool(info.private)
@@ -97,14 +103,23 @@ class HubDataset:
         return bool(there.blob_id == _git_blob_id(path, there.size))
 
     def create(self, is_private: bool) -> None:
-        """Make the repository and the branch where they are missing.
+        """Make the repository; where somebody else has made it meanwhile, that is refused, for theirs may be public.
 
         Raises:
             HubError: the hub refuses or cannot be reached.
         """
         with _telling(self._repo):
-            self._api.create_repo(self._repo, repo_type="dataset", private=is_private, exist_ok=True)
-            if self._revision != DEFAULT_BRANCH:
+            # Left open, an organisation's own setting decides.
+            self._api.create_repo(self._repo, repo_type="dataset", private=is_private or None)
+
+    def create_branch(self) -> None:
+        """Make the branch where :meth:`look` found none.
+
+        Raises:
+            HubError: the hub refuses or cannot be reached.
+        """
+        if not self._has_branch:
+            with _telling(self._repo):
                 self._api.create_branch(self._repo, branch=self._revision, repo_type="dataset", exist_ok=True)
 
     def commit(
@@ -147,12 +162,10 @@ def _telling(repo: str) -> Iterator[None]:
     except HfHubHTTPError as exc:
         raise _explain(repo, exc) from exc
     except RuntimeError as exc:
-        # The library wraps what goes wrong while a file is sent in a bare RuntimeError.
+        # The library wraps what goes wrong while a file is sent in a bare RuntimeError, and Xet raises such itself.
         if isinstance(exc.__cause__, HfHubHTTPError):
             raise _explain(repo, exc.__cause__) from exc
-        if isinstance(exc.__cause__, (HTTPError, OSError)):
-            raise _unreachable(repo, exc.__cause__) from exc
-        raise
+        raise _unreachable(repo, exc.__cause__ or exc) from exc
     except (HTTPError, OSError) as exc:
         raise _unreachable(repo, exc) from exc
     except ValueError as exc:
@@ -173,7 +186,7 @@ def _explain(repo: str, exc: Any) -> HubError:
     return HubError(f"{repo}: the hub answers {status}{said}: {what_to_do}")
 
 
-def _unreachable(repo: str, exc: Exception) -> HubError:
+def _unreachable(repo: str, exc: BaseException) -> HubError:
     return HubError(
         f"{repo}: the hub cannot be reached or a file cannot be read ({type(exc).__name__}); give the same command "
         "again later, what is up already is not sent again"

@@ -114,7 +114,9 @@ def push(
     Raises:
         HubError: the hub refuses or cannot be reached; commits that were made stand.
     """
-    hub.create(is_private)
+    if plan.is_new:
+        hub.create(is_private)
+    hub.create_branch()
     if not plan.added and not plan.removed:
         return
     sent = (0, 0)

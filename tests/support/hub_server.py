@@ -31,7 +31,7 @@ class StandInHub:
         stored: SHA-256 of every content that came in whole, in order, as often as it came.
         commits: Paths that each commit touched.
         faults: Statuses that answer the next contents instead of storing them.
-        hold_after: Contents beyond so many wait for ever, until the sender is gone.
+        hold_after: Contents beyond so many wait until it is None again, and are then lost.
     """
 
     root: Path
@@ -173,7 +173,9 @@ class _Routes:
             return _say(hub.faults.pop(0), "Fault")
         if hub.hold_after is not None and len(hub.stored) >= hub.hold_after:
             hub.num_held += 1
-            await asyncio.sleep(3600)
+            while hub.hold_after is not None:
+                await asyncio.sleep(0.02)
+            return _say(500, "Held")
         oid = hashlib.sha256(data).hexdigest()
         if oid != request.match_info["oid"]:
             return _say(400, "WrongContent")
