@@ -142,7 +142,7 @@ class HubDataset:
 
         adding = [CommitOperationAdd(name, str(path)) for name, path in added.items()]
         removing = [CommitOperationDelete(name) for name in removed]
-        place = {"repo_id": self._repo, "repo_type": "dataset", "revision": self._revision}
+        place: dict[str, Any] = {"repo_id": self._repo, "repo_type": "dataset", "revision": self._revision}
         with _telling(self._repo):
             for start in range(0, len(adding), _BATCH):
                 batch = adding[start : start + _BATCH]

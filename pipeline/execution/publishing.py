@@ -1,7 +1,8 @@
 """Publishing: a finished ``hf`` export into a dataset repository of the hub, with only what is missing there sent.
 
-A kill costs what was on the way: contents that are up are known to the hub, and commits that were made stand. The data
-card names every file of data, and it goes with the last commit, so readers see the earlier state or the new one.
+A kill costs what was on the way: contents that are up are known to the hub, and commits that were made stand. Up to
+:data:`COMMIT_FILES` files are one commit, so that readers see the earlier state or the new one. Of more, the card that
+names all files of data goes last, with the removal of what is gone.
 """
 
 from __future__ import annotations
