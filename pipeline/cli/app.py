@@ -384,6 +384,20 @@ def export(  # noqa: PLR0913  an option is a parameter
     raise typer.Exit(code)
 
 
+@app.command()
+def publish(
+    export: Annotated[Path, typer.Argument(help="Folder of a finished export made with --to hf.", show_default=False)],
+    repo: Annotated[str, typer.Argument(help="Dataset repository: owner/name.", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private, if it is new.")] = False,
+    revision: Annotated[str, typer.Option(help="Branch; made where it is missing.")] = "main",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
+) -> None:
+    """Push an export to the Hugging Face Hub, and only what is missing there. Token: `hf auth login` or HF_TOKEN."""
+    from pipeline.cli.publish import publish_export
+
+    raise typer.Exit(publish_export(export, repo, revision, private, dry_run))
+
+
 @app.command("round-trip")
 def round_trip(
     corpus: CorpusFolder,
