@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -273,4 +274,14 @@ def _say(finding: Finding) -> str:
     sign = "≥" if finding.measure.better == "higher" else "≤"
     bound = "" if finding.measure.limit is None else f", limit {sign} {say_short(finding.measure.limit)}"
     detail = f": {finding.detail}" if finding.detail else ""
-    return f"{finding.measure.name} {say_short(finding.value)}{bound}{detail}"
+    return f"{finding.measure.name} {say_short(finding.value)}{bound}{_say_place(finding)}{detail}"
+
+
+def _say_place(finding: Finding) -> str:
+    """Say which of a dialogue's media a finding is about; a stranger's ids need not tell the turn."""
+    if finding.about == "dialogue":
+        return ""
+    turn = finding.record_id.removeprefix(f"{finding.dialogue_id}-").partition("-")[0]
+    if re.fullmatch("[0-9]{1,4}", turn):
+        return f" ({finding.about} of turn {int(turn) + 1})"
+    return f" ({finding.record_id})"

@@ -101,10 +101,10 @@ def test_a_selection_takes_cells_and_queries(tiny: TinyCorpus, tmp_path: Path) -
 def test_what_passes_for_want_of_an_audit_is_told(tiny: TinyCorpus, capsys: pytest.CaptureFixture[str]) -> None:
     total = tiny.ledger.counts["kept"]
     run_here(AuditSetting(tiny.root, ("structure",), sample=2))
-    assert choose_ids(tiny.root, None, is_passing=True)
+    choose_ids(tiny.root, None, is_passing=True)
     assert f"no audit has looked at {total - 2} dialogues of {total}, and" in capsys.readouterr().err
     run_here(AuditSetting(tiny.root, ("structure",)))
-    assert choose_ids(tiny.root, None, is_passing=True)
+    choose_ids(tiny.root, None, is_passing=True)
     assert capsys.readouterr().err == ""
 
 
