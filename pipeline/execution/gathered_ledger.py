@@ -83,7 +83,7 @@ def publish_gathered(folder: CorpusFolder, entries: Sequence[ShardEntry], stated
     tables: Counter[str] = Counter()
     for ledger in ledgers:
         tables.update({file.table: file.num_rows for file in ledger.files})
-    sums = {
+    sums: dict[str, Any] = {
         name: sum_counts(getattr(ledger, name) for ledger in ledgers)
         for name in ("counts", "reasons", "edits", "repairs", "shortfalls", "voices")
     }

@@ -101,7 +101,7 @@ class Gathering:
                 f"{self.folder.root}: was begun from other files or with other options, or the files have changed "
                 "since; name another folder, or remove this one"
             )
-        receipts = []
+        receipts: list[dict[str, Any]] = []
         while (receipt := self._read_receipt(len(receipts))) is not None:
             receipts.append(receipt)
         return receipts

@@ -53,15 +53,25 @@ class Project:
     Attributes:
         path: The manifest's file; what it names is relative to its folder.
         corpus: The corpus folder.
+        address: Ray address in place of the manifest's; written nowhere.
     """
 
     path: Path
     manifest: Manifest
     corpus: Path
+    address: str | None = None
+
+    @property
+    def ray_address(self) -> str | None:
+        """Ray address of a cluster; None starts Ray on this machine."""
+        return self.address or self.manifest.execution.address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to workers bare: they resolve for themselves, and Ray keeps small arguments inline."""
-        return Project, (self.path, self.manifest, self.corpus)
+        """Travel to workers bare: they resolve for themselves, and Ray keeps small arguments inline.
+
+        Those of other nodes stand in another folder.
+        """
+        return Project, (self.path.absolute(), self.manifest, self.corpus.absolute())
 
     @cached_property
     def book(self) -> PromptFolder:

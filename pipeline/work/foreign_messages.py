@@ -46,7 +46,8 @@ class _Item:
 
 def shape_messages(index: Mapping[str, Any]) -> Shape:
     """Return what reads the lines of an export, by the options that its index states."""
-    options = index.get("options") if isinstance(index.get("options"), Mapping) else {}
+    stated = index.get("options")
+    options = stated if isinstance(stated, Mapping) else {}
     transcribed = _TRANSCRIBED.get(str(options.get("transcripts")), _TRANSCRIBED["assistant"])
     has_descriptions = options.get("descriptions") is True
 

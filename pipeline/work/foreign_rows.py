@@ -55,7 +55,8 @@ def shape_parts(raw: RawDialogue) -> ForeignDialogue:
 def shape_webdataset(raw: RawDialogue) -> ForeignDialogue:
     """Read a sample's JSON: a part's ``field`` is that of its medium, and ``media`` has the rows of assets by id."""
     row = _object(raw.value, "a sample")
-    stated = row.get("media") if isinstance(row.get("media"), Mapping) else {}
+    media = row.get("media")
+    stated = media if isinstance(media, Mapping) else {}
 
     def find(part: Row) -> ForeignMedium | None:
         field, asset = part.get("field"), part.get("asset")

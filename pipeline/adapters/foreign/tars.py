@@ -45,7 +45,7 @@ def scan_tar(path: Path) -> Iterator[tuple[str, Member]]:
     try:
         with tarfile.open(path, "r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # it would keep every header
+                tar.members = []  # type: ignore[attr-defined]  # it would keep every header
                 if member.isreg() and not member.issparse():
                     yield member.name.removeprefix("./"), Member(path, member.offset_data, member.size)
     except (tarfile.TarError, OSError, EOFError, ValueError) as exc:
