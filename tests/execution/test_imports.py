@@ -16,10 +16,12 @@ from pipeline.adapters.measuring import measure_medium
 from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus
 from pipeline.contracts.ledger import Ledger
 from pipeline.execution import imports
+from pipeline.execution.audits import AuditSetting
 from pipeline.execution.imports import ImportRun, ImportSetting, check_out, open_source
 from pipeline.execution.project import load_project
 from pipeline.execution.verification import Verification, set_aside
 from pipeline.values.errors import AnyInstructError, CorpusError
+from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, flip_byte
 from tests.support.exporting import export_to
 
@@ -230,6 +232,15 @@ def test_folders_that_hold_nothing_are_refused(tiny: TinyCorpus, tmp_path: Path)
         with pytest.raises(AnyInstructError, match=message):
             bring(setting)
     assert not (tmp_path / "back").exists()
+
+
+def test_audits_take_what_says_little(tiny: TinyCorpus, tmp_path: Path) -> None:
+    export_to(tiny.root, tmp_path / "out", "messages", {"transcripts": "nobody"})
+    bring(ImportSetting(tmp_path / "out", tmp_path / "back"))
+    names = ("structure", "wording", "language", "speakable", "copies", "speech-basics", "music-basics")
+    found, _ = run_here(AuditSetting(tmp_path / "back", names))
+    clips = [summary for name, summary in found.items() if name.startswith("speech.")]
+    assert clips and all(summary.num_records == tiny.ledger.tables["speech"] for summary in clips)
 
 
 def test_what_is_damaged_is_imported_anew(tiny: TinyCorpus, tmp_path: Path) -> None:
