@@ -187,7 +187,8 @@ class _Routes:
     async def _commit(self, request: web.Request) -> web.Response:
         lines = [json.loads(line) for line in (await request.text()).splitlines()]
         self._hub.commit(self._branch(request), lines)
-        return web.json_response({"commitUrl": f"{self._hub.address}/commit/{'1' * 40}", "commitOid": "1" * 40})
+        url = f"{self._hub.address}/datasets/{request.match_info['repo']}/commit/{'1' * 40}"
+        return web.json_response({"commitUrl": url, "commitOid": "1" * 40})
 
 
 @contextmanager
