@@ -110,7 +110,7 @@ class Composer:
         self._task = task
         self._chat = chat
         self._gate = asyncio.Semaphore(task.in_flight)
-        self._window = asyncio.Semaphore(4 + 2 * task.in_flight // CALLS_PER_SHARD)
+        self._window = asyncio.Semaphore(2 + 2 * task.in_flight // CALLS_PER_SHARD)
         self._purse = Purse()
         self._num_done = 0
         self.outcome = Outcome()

@@ -26,8 +26,9 @@ BACKOFF_SECONDS: Seconds = 0.5
 MAX_BACKOFF_SECONDS: Seconds = 60.0
 """Pause after the first and after many refusals in a row by an endpoint that names no time."""
 
-OPENING_SECONDS: Seconds = 0.05
-"""Over so long the first round of a remembered limit is spread: a refusal on the way stops the rest of it."""
+OPENING_SECONDS: Seconds = 0.1
+"""Over so long the first round of a remembered limit is spread: a refusal on the way stops the rest of it, and answers
+that come one after the other do not wait for each other, in this round or those that follow it."""
 
 FIRST_PATIENCE, LAST_PATIENCE = 8, 64
 """Rounds of answers at a ceiling before more than it is tried; doubled by each refusal."""
