@@ -39,7 +39,8 @@ class HubDataset:
         if importlib.util.find_spec("huggingface_hub") is None:
             raise HubError("huggingface_hub is not installed; pip install 'anyinstruct[publish]'")
         from huggingface_hub import HfApi, get_token
-        from huggingface_hub.utils import HFValidationError, validate_repo_id
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         try:
             validate_repo_id(repo)

@@ -43,6 +43,10 @@ class StandInHub:
     hold_after: int | None = None
     num_held: int = 0
 
+    def is_holding(self) -> bool:
+        """Whether a content that comes now waits."""
+        return self.hold_after is not None and len(self.stored) >= self.hold_after
+
     def branch(self, repo: str, name: str = "main") -> Path:
         return self.root / repo / name
 
@@ -171,9 +175,9 @@ class _Routes:
         data = await request.read()
         if hub.faults:
             return _say(hub.faults.pop(0), "Fault")
-        if hub.hold_after is not None and len(hub.stored) >= hub.hold_after:
+        if hub.is_holding():
             hub.num_held += 1
-            while hub.hold_after is not None:
+            while hub.is_holding():
                 await asyncio.sleep(0.02)
             return _say(500, "Held")
         oid = hashlib.sha256(data).hexdigest()
