@@ -148,8 +148,10 @@ class Session:
                     do()
                 except StaleWriter as exc:
                     # Workers compare their epoch before each commit; the later run's is not theirs.
-                    self._raise_epochs(self._last_epoch() + 1)
-                    self._lost = exc
+                    try:
+                        self._raise_epochs(self._last_epoch() + 1)
+                    finally:
+                        self._lost = exc
                     return
                 except CorpusError:
                     continue  # a store that is away for a while; the end of the command tells if it stays away
