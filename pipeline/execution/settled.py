@@ -27,7 +27,7 @@ from pipeline.execution.ledger import describe_prompts
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import content_key, sha256_hex
+from pipeline.values.ids import content_key, encode_json, sha256_hex
 from pipeline.values.records import Modality, PlannedDialogue, Record, Slot
 from pipeline.work import dialogues, scenarios, taking
 from pipeline.work.twins import Twin
@@ -191,17 +191,17 @@ class _Keys:
     def rows(self, shard: int, planned: Sequence[PlannedDialogue]) -> str:
         """Hash over plan rows. The last one is kept, since the stages of a shard ask for it one after the other."""
         if self._rows is None or self._rows[0] != shard or self._rows[1] is not planned:
-            self._rows = (shard, planned, content_key([self._say(row) for row in planned]))
+            self._rows = (shard, planned, sha256_hex(encode_json([self._say(row) for row in planned])))
         return self._rows[2]
 
     def _say(self, row: PlannedDialogue) -> list[Any]:
-        """All of a row that its text is made from. Rows share slots, and the text of one is worked out once."""
-        slot, text = self._slots.get(id(row.slot), (None, ""))
+        """All of a row that its text is made from. Rows share slots, and one is hashed once."""
+        slot, key = self._slots.get(id(row.slot), (None, ""))
         if slot is None:
-            slot, text = self._slots[id(row.slot)] = row.slot, row.slot.model_dump_json()
+            slot, key = self._slots[id(row.slot)] = row.slot, sha256_hex(row.slot.model_dump_json())
         topic = row.topic
         names = [row.demonstrations, row.requirements, row.features]
-        return [row.id, topic.text, topic.meta_topic, row.shard, text, names]
+        return [row.id, topic.text, topic.meta_topic, row.shard, key, names]
 
 
 @cache
