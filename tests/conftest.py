@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.model_files import ModelCache
-from tests.support.browser import tab  # noqa: F401  the fixture, for every test
+from tests.support.browser import tab  # noqa: F401  fixtures, for every test
 from tests.support.corpora import TinyCorpus, copy_corpus, make_corpus
+from tests.support.object_store import machine, object_server, store  # noqa: F401
 
 # Set before any test imports ray, and inherited by every process that a test starts.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 TEST_MODELS = (
     "smollm2-135m-instruct-q4_1",

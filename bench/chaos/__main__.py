@@ -27,8 +27,8 @@ from random import Random
 
 from bench.chaos.campaign import VICTIMS, Campaign
 from bench.chaos.corpora import IN_FLIGHT, MIXES, write_project
-from bench.chaos.nodes import Nodes, running_nodes
 from tests.support.endpoint import running_endpoint
+from tests.support.nodes import Nodes, running_nodes
 from tests.support.projects import make
 
 FULL = 200

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from bench.chaos.corpora import count_calls, count_lines, find_faults
-from bench.chaos.nodes import Nodes
+from tests.support.nodes import Nodes
 from tests.support.runs import kill_all, kill_run, start_run
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ DRIVER, NODE = "driver", "node"
 VICTIMS = (DRIVER, *TITLES, NODE)
 
 MAX_RUNS_BESIDE = 5
-"""Runs over those that were killed: an actor is started again twice, and a third kill ends its run with an error."""
+"""Runs over those that were killed: work that loses five workers one after the other ends its run with an error."""
 
 END_SECONDS = 600
 
@@ -88,7 +88,7 @@ class Campaign:
         if victim == DRIVER:
             kill_run(run)
         elif victim == NODE:
-            nodes.kill_one(random)
+            nodes.replace_one(random)
         else:
             found = nodes.find_workers(TITLES[victim])
             if not found:

@@ -56,6 +56,7 @@ class Counts:
         bad: Calls answered with 400, by number.
         first, last: Arrival of the first call and end of the last answer, in seconds of the server's clock.
         cpu: Seconds of CPU that the server has used.
+        times: When each call came and when it was answered, where an endpoint of another kind keeps that.
     """
 
     requests: int = 0
@@ -67,6 +68,7 @@ class Counts:
     first: float = 0.0
     last: float = 0.0
     cpu: float = 0.0
+    times: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Endpoint:

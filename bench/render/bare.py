@@ -1,6 +1,7 @@
 """The bare loops: a batch after the other through the same model object, four threads that encode and write beside it.
 
-This is what a specialist writes who wants files and nothing else: no seed an item, no gate, no journal, no table.
+This is what a specialist writes who wants the same files and nothing else, of one size or loudness, speech without
+silence at its ends: no seed an item, no gate, no journal, no table.
 """
 
 from __future__ import annotations
@@ -12,15 +13,22 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import soundfile
 import torch
 from PIL import Image
 
 from bench.render.stage import Yield
+from pipeline.adapters.audio import fade_ends, trim_silence
+from pipeline.adapters.loudness import set_loudness
+from pipeline.adapters.music import MusicOptions
+from pipeline.adapters.speech import SpeechOptions
+from pipeline.values.units import LUFS
 
 ENCODERS = 4
 """Threads; as many as the pipeline has."""
+
+DEFAULTS = SpeechOptions()
+"""What the renderers' clips are made to."""
 
 TOP_K = 250
 GUIDANCE = 3.0
@@ -89,7 +97,7 @@ class BareMusic:
                 **given, do_sample=True, top_k=TOP_K, guidance_scale=GUIDANCE, max_new_tokens=self._steps
             )
         heard = waves[..., : self._num_samples].float().cpu().numpy()
-        writers = [writes_sound(wave.T, self._rate) for wave in heard]
+        writers = [writes_sound(wave.T, self._rate, MusicOptions().loudness) for wave in heard]
         return writers, heard.shape[-1] / self._rate * len(heard)
 
     def _casting(self) -> AbstractContextManager[Any]:
@@ -127,15 +135,22 @@ class BareSpeech:
         lengths = (made["y_mask"].sum([1, 2]) * self._hop).long().tolist()
         heard = made["model_outputs"][:, 0].float().cpu().numpy()
         waves = [wave[:length] for wave, length in zip(heard, lengths, strict=True)]
-        return [writes_sound(wave, self._rate) for wave in waves], sum(map(len, waves)) / self._rate
+        return [self._writer(wave) for wave in waves], sum(map(len, waves)) / self._rate
+
+    def _writer(self, wave: Any) -> Write:
+        def write(path: Path) -> None:
+            spoken = trim_silence(wave, self._rate, keep=DEFAULTS.edge_silence)
+            writes_sound(fade_ends(spoken, self._rate), self._rate, DEFAULTS.loudness)(path)
+
+        return write
 
 
-def writes_sound(samples: Any, sample_rate: int) -> Write:
-    """Return what scales samples of (num_frames, …) under full scale and writes them as FLAC."""
+def writes_sound(samples: Any, sample_rate: int, loudness: LUFS) -> Write:
+    """Return what sets the loudness of samples of (num_frames, num_channels) and writes them as FLAC."""
 
     def write(path: Path) -> None:
-        peak = float(np.abs(samples).max(initial=1e-9))
-        soundfile.write(path, samples * (0.891 / peak), sample_rate, format="FLAC", subtype="PCM_16")
+        levelled = set_loudness(samples, sample_rate, loudness).samples
+        soundfile.write(path, levelled, sample_rate, format="FLAC", subtype="PCM_16")
 
     return write
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ def replacing(path: Path, may_commit: Callable[[], None] = lambda: None) -> Iter
         partial.rename(path)
         sync_folder(path.parent)
     except OSError as exc:
-        partial.unlink(missing_ok=True) if partial.exists() else None
+        # Where the name is too long, or the folder may not be entered, there is nothing to take away either.
+        with suppress(OSError):
+            partial.unlink()
         raise CorpusError(f"{path}: cannot be written: {exc.strerror or exc}; nothing that was there is lost") from exc
     except BaseException:
         partial.unlink(missing_ok=True)

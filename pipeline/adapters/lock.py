@@ -43,7 +43,7 @@ class CorpusLock:
             os.close(handle)
             raise CorpusError(f"{work.parent}: another run is working on this corpus ({holder or 'unknown'})") from exc
         try:
-            epoch = _read_epoch(work) + 1
+            epoch = read_epoch(work) + 1
             write_json(work / "epoch.json", {"epoch": epoch})
             os.ftruncate(handle, 0)
             os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
@@ -57,7 +57,7 @@ class CorpusLock:
 
     def check(self) -> None:
         """Raise StaleWriter where a later run has claimed the corpus."""
-        current = _read_epoch(self._work)
+        current = read_epoch(self._work)
         if current != self.epoch:
             raise StaleWriter(f"{self._work.parent}: run {current} has taken over from run {self.epoch}")
 
@@ -68,7 +68,12 @@ class CorpusLock:
             self._handle = None
 
 
-def _read_epoch(work: Path) -> int:
+def read_epoch(work: Path) -> int:
+    """Return the epoch of the last run that claimed a folder; 0 where none did.
+
+    Raises:
+        CorpusError: the file holds none.
+    """
     try:
         data = read_json(work / "epoch.json")
         epoch = 0 if data is None else data["epoch"]

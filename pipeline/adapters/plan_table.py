@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from dataclasses import MISSING, fields
+from itertools import accumulate, repeat
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,8 @@ _PLAN = pa.schema(
     ]
 )
 
-_PLAIN = [name for name in _PLAN.names if name in PlannedDialogue.model_fields and name not in ("slot", "topic")]
+_FIELDS = {field.name: field for field in fields(PlannedDialogue)}
+_PLAIN = [name for name in _PLAN.names if name in _FIELDS and name not in ("slot", "topic")]
 """Columns that are fields as they stand."""
 
 
@@ -54,11 +56,13 @@ def read_plan_rows(table: pa.Table) -> list[PlannedDialogue]:
         raise KeyError(f"columns that no plan has: {', '.join(sorted(unknown))}")
     topics = [_shared_column(table, name) for name in ("topic_id", "topic", "meta_topic")]
     made: dict[tuple[str, ...], Topic] = {}
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Iterable[Any]] = {
         # A plan that an older version wrote has no columns that came later.
         name: _read_column(table, name)
-        for name in _PLAIN
-        if name in table.column_names or PlannedDialogue.model_fields[name].is_required()
+        if name in table.column_names or field.default is MISSING
+        else repeat(field.default, len(table))
+        for name, field in _FIELDS.items()
+        if name in _PLAIN
     }
     columns["topic"] = [
         made.get(key) or made.setdefault(key, Topic(id=key[0], text=key[1], meta_topic=key[2]))
@@ -67,9 +71,8 @@ def read_plan_rows(table: pa.Table) -> list[PlannedDialogue]:
     slots = _shared_column(table, "slot")
     laid_out = {text: Slot.model_validate_json(text) for text in set(slots)}
     columns["slot"] = [laid_out[text] for text in slots]
-    names = list(columns)
     with _without_collector():
-        return [PlannedDialogue(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+        return list(map(PlannedDialogue, *(columns[name] for name in _FIELDS)))
 
 
 @contextmanager
@@ -86,6 +89,11 @@ def _without_collector() -> Iterator[None]:
 
 def _read_column(table: pa.Table, name: str) -> list[Any]:
     column = table.column(name).combine_chunks()
+    wanted = _PLAN.field(name).type
+    if column.type != wanted:
+        raise ValueError(f"the column {name} holds {column.type}, and must hold {wanted}")
+    if column.null_count and _FIELDS[name].default is not None:
+        raise ValueError(f"the column {name} has rows without a value")
     if not pa.types.is_list(column.type):
         return list(column.to_pylist())
     items = _share(column.flatten())
@@ -99,6 +107,8 @@ def _shared_column(table: pa.Table, name: str) -> list[str]:
 
 def _share(strings: pa.Array) -> list[str]:
     """Return strings with one object for those that are equal."""
+    if strings.null_count:
+        raise ValueError("there are rows without a value where each has one")
     encoded = strings.dictionary_encode()
     names = encoded.dictionary.to_pylist()
     return [names[index] for index in encoded.indices.to_pylist()]

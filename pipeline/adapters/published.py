@@ -108,7 +108,8 @@ class PublishedShard:
 
     def ids(self, subject: Subject) -> set[str]:
         """Return the ids of all records, reading nothing else."""
-        return {row["id"] for row in self.rows(subject, ["id"])}
+        table = self.table(subject, ["id"])
+        return set() if table is None else set(table["id"].to_pylist())
 
     def table(self, subject: Subject, columns: Sequence[str]) -> pa.Table | None:
         """Return a few columns of all rows at once, for whoever needs no media; None where there is no such row.

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
@@ -93,12 +95,12 @@ class ReadingColumns:
         self._rows = pc.list_parent_indices(lists)
         self._measures, self._values = readings.field("measure"), readings.field("value")
 
-    def values(self, measure: str) -> list[float | None]:
-        """Return one measure's values, one a record; None where it does not apply or could not be taken."""
-        values: list[float | None] = [None] * len(self.record_ids)
+    def values(self, measure: str) -> npt.NDArray[np.float64]:
+        """Return one measure's values, one a record; not finite where it does not apply or could not be taken."""
+        values = np.full(len(self.record_ids), np.nan)
         mask = pc.equal(self._measures, measure)
-        for row, value in zip(self._rows.filter(mask).to_pylist(), self._values.filter(mask).to_pylist(), strict=True):
-            values[row] = value
+        found = self._values.filter(mask).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values[self._rows.filter(mask).to_numpy(zero_copy_only=False)] = found
         return values
 
 
@@ -150,16 +152,18 @@ class CorpusReadings:
             dialogues: Whose records to yield; None for all.
         """
         for folder in self._folders(audit):
-            store, published = ShardFolder(folder), self._published(audit, folder)
+            store = ShardFolder(folder)
+            published: set[str] | None = None
             for row in store.rows(audit.name) if dialogues is None else _rows_of(store, audit, dialogues):
+                # Only now, for most shards have none of a few dialogues.
+                published = set(self._published(audit, folder).to_pylist()) if published is None else published
                 if row["record_id"] in published and json.loads(row["inputs"])["audit"] == audit.fingerprint:
                     yield _as_record(row)
 
     def of_dialogue(self, audit: TakenAudit, shard: int, dialogue: str) -> list[RecordReadings]:
         """Return one audit's rows about a dialogue and its assets, reading little besides, however large the corpus."""
         folder = self._folder / (OVER_ALL if audit.compares else f"{shard:05d}")
-        receipt = ShardFolder(folder).receipt(audit.name)
-        rows = [] if receipt is None else rows_where(folder / receipt.file, "dialogue_id", {dialogue}, _COLUMNS)
+        rows = _rows_of(ShardFolder(folder), audit, {dialogue})
         return [_as_record(row) for row in rows if json.loads(row["inputs"])["audit"] == audit.fingerprint]
 
     def columns(self, audit: TakenAudit) -> Iterator[ReadingColumns]:
@@ -170,8 +174,8 @@ class CorpusReadings:
                 # Inputs are an audit's fingerprint and a content's hash: no other text of theirs can hold this.
                 key = f'"audit": {json.dumps(audit.fingerprint)}'
                 rows = rows.filter(pc.match_substring(rows["inputs"], key))
-                published = pa.array(sorted(self._published(audit, folder)), pa.string())
-                yield ReadingColumns(rows.filter(pc.is_in(rows["record_id"], published)))
+                is_published = pc.is_in(rows["record_id"], self._published(audit, folder))
+                yield ReadingColumns(rows.filter(is_published))
 
     def findings(self, dialogues: Collection[str] | None = None) -> Iterator[Finding]:
         """Yield whatever falls short of its limit, audit by audit; of some dialogues only where they are named."""
@@ -179,10 +183,11 @@ class CorpusReadings:
             for row in self.rows(audit, dialogues):
                 yield from _find(audit, row)
 
-    def _published(self, audit: TakenAudit, folder: Path) -> set[str]:
+    def _published(self, audit: TakenAudit, folder: Path) -> pa.ChunkedArray:
         """Return the ids of the published records that a folder's readings may be of."""
         some = [shard for number, shard in self._shards.items() if audit.compares or number == int(folder.name)]
-        return {name for shard in some for name in shard.ids(audit.about)}
+        ids = [table["id"] for shard in some if (table := shard.table(audit.about, ["id"])) is not None]
+        return pa.chunked_array([chunk for column in ids for chunk in column.chunks], pa.string())
 
     def _folders(self, audit: TakenAudit) -> list[Path]:
         if audit.compares:
@@ -203,12 +208,8 @@ def _as_record(row: Row) -> RecordReadings:
 
 
 def _rows_of(store: ShardFolder, audit: TakenAudit, dialogues: Collection[str]) -> list[Row]:
-    table = store.table(audit.name, _COLUMNS)
-    if table is None:
-        return []
-    wanted = pa.array(sorted(dialogues), pa.string())
-    rows: list[Row] = table.filter(pc.is_in(table["dialogue_id"], wanted)).to_pylist()
-    return rows
+    receipt = store.receipt(audit.name)
+    return [] if receipt is None else rows_where(store.folder / receipt.file, "dialogue_id", dialogues, _COLUMNS)
 
 
 def _find(audit: TakenAudit, row: RecordReadings) -> Iterator[Finding]:

@@ -9,10 +9,12 @@ from typing import Annotated, Optional
 
 import typer
 
+from pipeline.cli.objects import Use, at_hand, on_disk
 from pipeline.cli.topics import topics_app
 from pipeline.cli.trying import try_
 from pipeline.cli.voices import voices_app
-from pipeline.values.errors import AnyInstructError
+from pipeline.values.errors import AnyInstructError, ManifestError
+from pipeline.values.merging import OnConflict
 from pipeline.values.stages import Until
 
 app = typer.Typer(
@@ -28,10 +30,16 @@ app.add_typer(voices_app, name="voices")
 app.command("try")(try_)
 
 ManifestFile = Annotated[Path, typer.Argument(help="Corpus manifest, a YAML file.", show_default=False)]
-CorpusFolder = Annotated[Path, typer.Argument(help="Corpus folder, e.g. corpora/demo.", show_default=False)]
+CorpusFolder = Annotated[
+    Path, typer.Argument(help="Corpus folder, e.g. corpora/demo, or s3://bucket/demo.", show_default=False)
+]
 Where = Annotated[
     Optional[Path],  # noqa: UP045  typer reads the annotation
-    typer.Option("--corpus", help="Corpus folder, instead of corpora/<name of the manifest>.", show_default=False),
+    typer.Option(
+        "--corpus",
+        help="Corpus folder or s3:// address, instead of corpora/<name of the manifest>.",
+        show_default=False,
+    ),
 ]
 StopAfter = Annotated[
     Optional[Until],  # noqa: UP045
@@ -48,11 +56,12 @@ def plan(manifest: ManifestFile, corpus: Where = None, limit: Limit = None) -> N
     """Say what a run would do and why, and what it would cost. Changes nothing."""
     from pipeline.cli.plan import print_plan
 
-    print_plan(manifest, corpus, limit)
+    with at_hand(corpus, Use.PLAN) as folder:
+        print_plan(manifest, folder, limit)
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913  an option is a parameter
     manifest: ManifestFile,
     corpus: Where = None,
     limit: Limit = None,
@@ -73,11 +82,17 @@ def run(
             show_default=False,
         ),
     ] = None,
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ray address of a cluster, in place of the manifest's; auto finds one.", show_default=False),
+    ] = None,
 ) -> None:
     """Make what is missing or stale. Ctrl-C finishes what is in flight; run again to go on."""
     from pipeline.cli.run import RunLimits, run_manifest
 
-    raise typer.Exit(run_manifest(manifest, corpus, RunLimits(limit, until, budget, retry_failed)))
+    with at_hand(corpus, Use.MAKE) as folder:
+        code = run_manifest(manifest, folder, RunLimits(limit, until, budget, retry_failed), address)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -88,7 +103,8 @@ def status(
     """Say what a corpus holds and what a run on it is doing, from any terminal."""
     from pipeline.cli.status import print_status
 
-    print_status(corpus, follow)
+    with at_hand(corpus, Use.STATE) as folder:
+        print_status(folder, follow)
 
 
 @app.command()
@@ -105,7 +121,8 @@ def failures(
     """List what failed and what was rejected by stage and reason, with examples and what to do."""
     from pipeline.cli.failures import print_failures
 
-    print_failures(source, reason, as_json)
+    with at_hand(source, Use.ALL) as folder:
+        print_failures(folder, reason, as_json)
 
 
 @app.command()
@@ -126,7 +143,8 @@ def show(
     """Print a dialogue as a person reads it."""
     from pipeline.cli.show import show_corpus
 
-    show_corpus(corpus, dialogue, trace, save)
+    with at_hand(corpus, Use.WORDS, dialogue) as folder:
+        show_corpus(folder, dialogue, trace, save)
 
 
 @app.command()
@@ -139,7 +157,9 @@ def verify(
     """Re-hash every file, decode every asset, check every reference and count."""
     from pipeline.cli.verify import verify_corpus
 
-    raise typer.Exit(verify_corpus(corpus, fix))
+    with at_hand(corpus, Use.CHANGE if fix else Use.ALL) as folder:
+        code = verify_corpus(folder, fix)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -185,8 +205,10 @@ def audit(  # noqa: PLR0913  an option is a parameter
     from pipeline.execution.cluster import PoolShape
 
     options, limits = parse_options(option or []), parse_limits(limit or [])
-    setting = AuditSetting(corpus, tuple(only or ()), options, limits, sample, budget)
-    raise typer.Exit(audit_corpus(setting, PoolShape(workers, 1.0, gpus, address), as_json))
+    with at_hand(corpus, Use.CHANGE) as folder:
+        setting = AuditSetting(folder, tuple(only or ()), options, limits, sample, budget)
+        code = audit_corpus(setting, PoolShape(workers, 1.0, gpus, address), as_json)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -202,7 +224,9 @@ def screen(
     """Say what the limits of a manifest's screen would reject. Measures what is not measured yet; rejects nothing."""
     from pipeline.cli.screen import screen_manifest
 
-    raise typer.Exit(screen_manifest(manifest, corpus, limit or [], as_json))
+    with at_hand(corpus, Use.CHANGE) as folder:
+        code = screen_manifest(manifest, folder, limit or [], as_json)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -236,7 +260,9 @@ def repair(
     from pipeline.cli.repair import repair_manifest
 
     changes = {name: value for name, value in (("attempts", attempts), ("rewrite", rewrite)) if value is not None}
-    raise typer.Exit(repair_manifest(manifest, corpus, limit, changes, budget))
+    with at_hand(corpus, Use.CHANGE) as folder:
+        code = repair_manifest(manifest, folder, limit, changes, budget)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -258,9 +284,10 @@ def review(
     from pipeline.cli.review import print_agreement, serve_review
 
     if agreement:
-        print_agreement(corpus)
+        with at_hand(corpus, Use.PUBLISHED) as folder:
+            print_agreement(folder)
     else:
-        serve_review(corpus, reviewer, host, port)
+        serve_review(on_disk(corpus, "review"), reviewer, host, port)
 
 
 @app.command()
@@ -283,7 +310,8 @@ def report(
     """Write what a corpus holds, how good it is and what it cost, as one page that needs no network."""
     from pipeline.cli.report import report_corpus
 
-    report_corpus(corpus, out, samples, media_mb, as_json, round_trip)
+    with at_hand(corpus, Use.CHANGE if out is None and not as_json else Use.ALL) as folder:
+        report_corpus(folder, on_disk(out, "report --out"), samples, media_mb, as_json, round_trip)
 
 
 @app.command()
@@ -299,7 +327,8 @@ def diff(
     """Say in what two corpora differ: counts, matrix, scores, cost, samples."""
     from pipeline.cli.diff import diff_corpora
 
-    diff_corpora(first, second, out, as_json)
+    with at_hand(first, Use.PUBLISHED) as one, at_hand(second, Use.PUBLISHED) as other:
+        diff_corpora(one, other, out, as_json)
 
 
 @app.command()
@@ -349,16 +378,32 @@ def export(  # noqa: PLR0913  an option is a parameter
     from pipeline.execution.exports import ExportSetting
     from pipeline.work.exporting import Selection
 
-    setting = ExportSetting(
-        corpus,
-        out,
-        to,
-        read_options(option or []),
-        parse_splits(split or [], split_by),
-        Selection(cells=tuple(cell or ()), meta_topics=tuple(meta_topic or ())),
-        choose_ids(corpus, where, passing, verdict),
-    )
-    raise typer.Exit(export_corpus(setting, PoolShape(workers, 1.0, 0.0, address), as_json))
+    with at_hand(corpus, Use.PUBLISHED) as folder:
+        setting = ExportSetting(
+            folder,
+            on_disk(out, "export"),
+            to,
+            read_options(option or []),
+            parse_splits(split or [], split_by),
+            Selection(cells=tuple(cell or ()), meta_topics=tuple(meta_topic or ())),
+            choose_ids(folder, where, passing, verdict),
+        )
+        code = export_corpus(setting, PoolShape(workers, 1.0, 0.0, address), as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def publish(
+    export: Annotated[Path, typer.Argument(help="Folder of a finished export made with --to hf.", show_default=False)],
+    repo: Annotated[str, typer.Argument(help="Dataset repository: owner/name.", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private, if it is new.")] = False,
+    revision: Annotated[str, typer.Option(help="Branch; made where it is missing.")] = "main",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
+) -> None:
+    """Push an export to the Hugging Face Hub, and only what is missing there. Token: `hf auth login` or HF_TOKEN."""
+    from pipeline.cli.publish import publish_export
+
+    raise typer.Exit(publish_export(export, repo, revision, private, dry_run))
 
 
 @app.command("round-trip")
@@ -374,7 +419,9 @@ def round_trip(
     from pipeline.cli.round_trip import make_round_trip
     from pipeline.contracts.plugins import read_options
 
-    raise typer.Exit(make_round_trip(corpus, out, read_options(option or [])))
+    with at_hand(corpus, Use.PUBLISHED) as folder:
+        code = make_round_trip(folder, on_disk(out, "round-trip"), read_options(option or []))
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -385,21 +432,80 @@ def gc(
     """Remove what no ledger needs: replaced files, leftovers of kills, rows of topics taken out."""
     from pipeline.cli.gc import collect_garbage
 
-    collect_garbage(corpus, dry_run)
+    with at_hand(corpus, Use.ALL if dry_run else Use.CHANGE) as folder:
+        collect_garbage(folder, dry_run)
 
 
 @app.command("import")
 def import_(
     source: Annotated[
         Path,
-        typer.Argument(help="A data_construction folder, or the folder with part1 and part2.", show_default=False),
+        typer.Argument(
+            help="A folder that `export` wrote, or one of the published set: data_construction, or that with part1 "
+            "and part2.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    layout: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--from",
+            metavar="LAYOUT",
+            help="Make a corpus out of this layout: hf, parquet, anyinstruct, webdataset or messages. A folder that "
+            "`export` wrote says its own.",
+            show_default=False,
+        ),
+    ] = None,
+    language: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Language of dialogues that state none, e.g. en. Needs --from.", show_default=False),
+    ] = None,
 ) -> None:
-    """Take topics, scenarios and text dialogues over from the published AnyInstruct set, with a manifest to start."""
-    from pipeline.cli.importing import import_published
+    """Make a corpus, media and all, of an export or a published set; or take topics over, with a manifest to start.
 
-    import_published(source, out)
+    A corpus is made where --from names a layout, or where SOURCE is a folder that `export` wrote (it holds
+    export.json). Otherwise SOURCE must have data_construction files, and of these topics, scenarios and text dialogues
+    are taken, without media. Rows that cannot be read are counted and listed by reason. The same command goes on where
+    it was stopped.
+    """
+    from pipeline.cli.import_corpus import import_corpus
+    from pipeline.cli.importing import import_published
+    from pipeline.execution.imports import EXPORT_INDEX, ImportSetting
+
+    source, out = on_disk(source, "import"), on_disk(out, "import")
+    if layout is None and not (source / EXPORT_INDEX).is_file():
+        if language is not None:
+            raise ManifestError("--language: is for making a corpus; say with --from in which layout the source is")
+        import_published(source, out)
+        return
+    raise typer.Exit(import_corpus(ImportSetting(source, out, layout, language)))
+
+
+@app.command()
+def merge(
+    corpora: Annotated[
+        list[Path], typer.Argument(metavar="CORPUS...", help="Corpora, two or more.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option(
+            help="What to do with a dialogue that an earlier corpus has with other content: end with an error, keep "
+            "the first, or rename the later one."
+        ),
+    ] = OnConflict.ERROR,
+) -> None:
+    """Join corpora: a dialogue that several have with the same content stands once.
+
+    Ledgers of the merged corpus say of each shard where it comes from. Nothing is rendered or decoded. The same
+    command goes on where it was stopped; until it has ended there is no corpus.
+    """
+    from pipeline.cli.merging import merge_corpora
+    from pipeline.execution.merging import MergeSetting
+
+    named = tuple(on_disk(corpus, "merge") for corpus in corpora)
+    raise typer.Exit(merge_corpora(MergeSetting(named, on_disk(out, "merge"), on_conflict)))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.inquiries import check_inquiries
 from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
-from pipeline.values.words import say_count
+from pipeline.values.words import say_count, suggest
 from pipeline.work.audit_summary import Summary
 
 WIDEST = 400
@@ -46,7 +47,8 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
     try:
         models = dict.fromkeys(name for audit in chosen for name in audit.plugin.models(audit.options))
         fetch_models(ModelCache(), list(models), console)
-        build = partial(AuditWork, setting, lock.epoch)
+        # Workers of other nodes stand in another folder.
+        build = partial(AuditWork, replace(setting, root=setting.root.absolute()), lock.epoch)
         run = AuditRun(setting, lock, lambda: Pool(build, shape))
         summaries = asyncio.run(follow(run, console, "auditing", "readings"))
     except BudgetReached as exc:
@@ -112,7 +114,8 @@ def parse_limits(words: list[str]) -> dict[str, float]:
 def _check_limits(setting: AuditSetting, known: set[str]) -> None:
     for name in setting.limits:
         if name not in known:
-            raise ManifestError(f"--limit {name}: no measure of these audits; there are {', '.join(sorted(known))}")
+            near = suggest(name, known, lists_all=True)
+            raise ManifestError(f"--limit {name}: no measure of these audits; {near}")
 
 
 def _print(summaries: list[Summary], console: Console) -> None:
@@ -152,7 +155,8 @@ def _cells(summary: Summary) -> list[str]:
 def _say_share(summary: Summary) -> str:
     if summary.pass_share is None or summary.pass_low is None or summary.pass_high is None:
         return ""
-    text = f"{summary.pass_share:.1%}"
+    # Rounded down, as on the page: a share of 99.97 % is not all of them.
+    text = f"{math.floor(summary.pass_share * 1000) / 10:.1f}%"
     if summary.pass_low == summary.pass_high:
         return text
     return f"{text} ({summary.pass_low:.1%} to {summary.pass_high:.1%})"

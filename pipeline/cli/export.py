@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -26,6 +28,7 @@ from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.exports import INDEX, STATE, ExportRun, ExportSetting, ExportWork
 from pipeline.execution.querying import find_ids
 from pipeline.values.errors import CorpusError, ManifestError
+from pipeline.values.words import say_count
 from pipeline.work.exporting import WHOLE, Splits
 
 
@@ -37,7 +40,9 @@ def export_corpus(setting: ExportSetting, shape: PoolShape, as_json: bool) -> in
     _check_selection(setting)
     lock = CorpusLock.acquire(setting.out / STATE)
     try:
-        build = partial(ExportWork, setting, lock.epoch)
+        # Workers of other nodes stand in another folder.
+        there = replace(setting, corpus=setting.corpus.absolute(), out=setting.out.absolute())
+        build = partial(ExportWork, there, lock.epoch)
         run = ExportRun(setting, lock, lambda: Pool(build, shape))
         summary = asyncio.run(follow(run, console, "exporting", "dialogues"))
     except (Drained, KeyboardInterrupt):
@@ -93,6 +98,7 @@ def choose_ids(corpus: Path, where: str | None, is_passing: bool, verdict: str |
         raise ManifestError(f"--passing: {corpus} was never audited; run `anyinstruct audit` on it first")
     short = {finding.dialogue_id for finding in readings.findings()}
     everything = find_ids(corpus, "true") if found is None else found
+    _warn_of_unaudited(corpus, everything, readings)
     return frozenset(everything - short)
 
 
@@ -104,6 +110,19 @@ def _find_judged(corpus: Path, verdict: str) -> frozenset[str]:
     if not verdicts:
         raise ManifestError(f"--verdict: nobody has judged {corpus}; run `anyinstruct review` on it first")
     return frozenset(name for name, some in verdicts.items() if find_agreed(some) == verdict)
+
+
+def _warn_of_unaudited(corpus: Path, wanted: Collection[str], readings: CorpusReadings) -> None:
+    """Say on standard error of how many dialogues nothing is measured: after an audit of a sample, of most."""
+    audited = {name for audit in readings.audits for some in readings.columns(audit) for name in some.dialogue_ids}
+    if num_left := len(set(wanted) - audited):
+        count = say_count(num_left, "dialogue")
+        Console(stderr=True, highlight=False).print(
+            f"warning: no audit has looked at {count} of {len(wanted):,}, and --passing takes them; "
+            f"`anyinstruct audit {corpus}` looks at all",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _check_place(setting: ExportSetting) -> None:

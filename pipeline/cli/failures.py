@@ -72,6 +72,8 @@ def advise(group: LossGroup) -> str:
         return _REJECTED.get(group.code, told if group.stage == "review" else "the manifest's screen says so")
     if group.stage == "topics":
         return "the topics that did come are used; change topics.generate in the manifest to have others"
+    if group.stage == "import":
+        return "the row is like this in its source: mend it there, and import into a new folder"
     if group.code == "source_failed":
         return "the picture that it changes is missing: it is made once that one is taken again"
     again = f"`anyinstruct run MANIFEST --retry-failed {group.stage}/{group.code}` takes these again"

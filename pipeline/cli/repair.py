@@ -74,7 +74,7 @@ def _repair(
             # Something is to be rendered, now and in most rounds to come; a first look often finds nothing.
             from pipeline.execution.cluster import keeping_ray
 
-            kept.enter_context(keeping_ray(project.manifest.execution.address))
+            kept.enter_context(keeping_ray(project.ray_address))
         run = Run(project, lock, limit, None, budget, describes=describes)
         asyncio.run(execute(run, console))
         if run.is_draining:
@@ -89,12 +89,7 @@ def _repair(
 
 
 def _conclude(console: Console, project: Project, report: RepairReport) -> None:
-    rest = f"; {report.num_short:,} do not, and the screen rejects their dialogues" if report.num_short else ""
-    lines = [
-        f"{'Repaired' if report.num_ordered else 'Nothing was to do'}: {project.corpus}",
-        f"Of {say_count(report.num_mended + report.num_short, 'asset')} that fell short, {report.num_mended:,} pass now"
-        f"{rest}.",
-    ]
+    lines = [f"{'Repaired' if report.num_ordered else 'Nothing was to do'}: {project.corpus}", say_fates(report)]
     if report.num_rewritten or report.num_failed:
         failed = f"; for {report.num_failed:,} the LLM found no other words" if report.num_failed else ""
         lines.append(f"{say_count(report.num_rewritten, 'description')} rewritten{failed}.")
@@ -102,3 +97,16 @@ def _conclude(console: Console, project: Project, report: RepairReport) -> None:
     if ledger is not None:
         lines.append(ledger.passing.say())
     console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def say_fates(report: RepairReport) -> str:
+    """Say in a sentence how many assets fell short, and what has become of them."""
+    mended, short = report.num_mended, report.num_short
+    if not mended + short:
+        return "No asset falls short of the limits."
+    said = (
+        f"Of {say_count(mended + short, 'asset')} that fell short, {mended:,} {'passes' if mended == 1 else 'pass'} now"
+    )
+    if short == 1:
+        return f"{said}; 1 does not, and the screen rejects its dialogue."
+    return f"{said}; {short:,} do not, and the screen rejects their dialogues." if short else f"{said}."

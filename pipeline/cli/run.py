@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -54,14 +54,19 @@ class RunLimits:
     retry_failed: str | None = None
 
 
-def run_manifest(manifest: Path, corpus: Path | None, limits: RunLimits) -> int:
-    """Bring a corpus up to date; return the exit code."""
+def run_manifest(manifest: Path, corpus: Path | None, limits: RunLimits, address: str | None = None) -> int:
+    """Bring a corpus up to date; return the exit code.
+
+    Args:
+        address: Ray address in place of the manifest's.
+    """
     console = Console(highlight=False)
-    project = load_project(manifest, corpus)
+    project = replace(load_project(manifest, corpus), address=address)
     limit, until = limits.limit, limits.until
     budget = check_ready(project, limit, until, limits.budget)
     tokenizing = find_tokenizing(project)
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
+    again += f" --address {address}" if address else ""
     started = time.monotonic()
     try:
         lock = CorpusLock.acquire(project.corpus / "work")

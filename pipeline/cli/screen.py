@@ -72,7 +72,7 @@ def screen_manifest(manifest: Path, corpus: Path | None, words: list[str], as_js
 
 def _shape(project: Project) -> PoolShape:
     execution = project.manifest.execution
-    return PoolShape(execution.auditors, 1.0, execution.auditor_gpus, execution.address)
+    return PoolShape(execution.auditors, 1.0, execution.auditor_gpus, project.ray_address)
 
 
 def _print(report: LimitReport, console: Console) -> None:

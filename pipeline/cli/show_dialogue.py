@@ -90,7 +90,9 @@ def say_asset(kind: str, asset: Asset | None) -> str:
         rate = f"{facts['sample_rate'] / 1000:g} kHz {channels}"
         said = [f"{kind} {facts['duration']:.1f} s", rate, size]
     if facts.get("voice"):
-        said.append(f"voice {facts['voice']} at rate {facts['rate']:g}")
+        # What was imported may name a voice without its rate.
+        rate_told = f" at rate {facts['rate']:g}" if facts.get("rate") is not None else ""
+        said.append(f"voice {facts['voice']}{rate_told}")
     if facts.get("emotion"):
         said.append(f"emotion {facts['emotion']}")
     if facts.get("is_draft"):

@@ -157,13 +157,11 @@ class TracePrinter:
 
     def _print_asset(self, name: str, modality: Modality, facts: Row) -> None:
         draft = ", draft" if facts.get("is_draft") else ""
-        made_by = f"{facts['renderer']} {facts['renderer_version']}{draft}"
+        # What was imported says as much of this as its source did.
+        made_by = f"{facts['renderer'] or 'nobody knows what'} {facts['renderer_version'] or ''}".rstrip() + draft
         self._say(f"{name}: {modality} by {made_by}", 2, "bold")
-        self._say(
-            f"seed {facts['seed']}, attempt {facts['attempt']}, {facts['render_seconds']:.3f} s, "
-            f"SHA-256 {facts['sha256'] or 'none'}",
-            5,
-        )
+        took = f"{facts['render_seconds']:.3f} s" if facts["render_seconds"] is not None else "time not known"
+        self._say(f"seed {facts['seed']}, attempt {facts['attempt']}, {took}, SHA-256 {facts['sha256'] or 'none'}", 5)
         if facts.get("notes") and facts["notes"] != "{}":
             self._say(f"notes: {facts['notes']}", 5)
 

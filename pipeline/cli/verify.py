@@ -13,6 +13,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.runs import find_holder
 from pipeline.cli.plain import plain
+from pipeline.execution.gathering import find_command
 from pipeline.execution.verification import Verification, set_aside, total_bytes
 from pipeline.values.errors import CorpusError
 from pipeline.values.words import say_count
@@ -128,9 +129,9 @@ def _fix(result: Verification, console: Console) -> None:
         console.print("Restore these from a copy: work/ does not hold the stage files that they were packed from.")
     if any(finding.code == "plan_damaged" for finding in result.findings):
         console.print("work/plan.parquet is damaged and stays as it is: mend it as said above before you run.")
-    console.print(
-        plain(f"Rebuild what is missing: anyinstruct run {_manifest_of(result.folder)}", 1000), soft_wrap=True
-    )
+    command = find_command(result.folder.root)
+    again = f"run {_manifest_of(result.folder)}" if command is None else f"{command}, as when this corpus was made"
+    console.print(plain(f"Rebuild what is missing: anyinstruct {again}", 1000), soft_wrap=True)
 
 
 def _manifest_of(folder: CorpusFolder) -> str:

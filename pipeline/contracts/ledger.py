@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import pyarrow as pa
+from pydantic import Field
 
 from pipeline.contracts.storage import Row
 from pipeline.values.records import Record
 from pipeline.values.units import Bytes
 from pipeline.values.words import say_count
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class FileEntry(Record):
@@ -39,6 +44,8 @@ class ShardLedger(Record):
         repairs: Kept ``assets`` that took more than one attempt to pass the limits, and ``dialogues`` with such.
         voices: Clips by voice.
         stages: The facts of the stage receipts behind it: spend, render seconds, failures.
+        origin: Of a shard that no run of a manifest made, where its rows were taken from: an imported ``file`` with its
+            ``sha256``, or the ``corpus`` and ``shard`` that were merged, and ``renamed`` dialogues by their ids before.
     """
 
     shard: int
@@ -55,6 +62,8 @@ class ShardLedger(Record):
     scores_key: str = ""
     measures: tuple[str, ...] = ()
     stages: Mapping[str, Mapping[str, Any]]
+    # Left out where unstated, so that ledgers of runs are hashed as they were before there was such a field.
+    origin: Mapping[str, Any] = Field(default={}, exclude_if=_is_empty)
 
 
 class ShardEntry(Record):
@@ -99,6 +108,7 @@ class Ledger(Record):
         edits, repairs, shortfalls: As in :class:`ShardLedger`.
         texts: By source of taken dialogues: ``rows`` read, ``kept``, ``rejected/<rule>``, ``shape/<name>``.
         audits: Those whose scores stand in the tables: name, version, and measures with the limits that held.
+        origins: What a corpus that no manifest makes was imported or merged from; empty for one that a run made.
     """
 
     schema_version: int
@@ -126,6 +136,7 @@ class Ledger(Record):
     versions: Mapping[str, str]
     card_sha256: str
     shards: tuple[ShardEntry, ...]
+    origins: tuple[Mapping[str, Any], ...] = Field(default=(), exclude_if=_is_empty)
 
     @property
     def passing(self) -> Passing:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pipeline.values.errors import ManifestError
+from pipeline.values.words import suggest
 
 
 class Plugin(Protocol):
@@ -57,7 +58,7 @@ def find_plugin(kind: str, known: Mapping[str, P], name: str) -> P:
         ManifestError: it is not installed.
     """
     if name not in known:
-        raise ManifestError(f"{kind} {name!r} is not installed; there are {', '.join(known)}")
+        raise ManifestError(f"{kind} {name!r} is not installed; {suggest(name, known, lists_all=True)}")
     return known[name]
 
 

@@ -1,1 +1,1 @@
-"""Runs the stages over Ray: the only layer that knows of processes. Exactly one module here imports ray."""
+"""Runs the stages over Ray: the only layer that knows of processes. Exactly one package here imports ray."""

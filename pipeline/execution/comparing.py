@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,13 +64,12 @@ def _compare_measures(figures: tuple[Figures, Figures], roots: tuple[Path, Path]
 
 def read_values(readings: CorpusReadings) -> dict[str, npt.NDArray[np.float64]]:
     """Return all finite values by measure."""
-    found: dict[str, array[float]] = {}
+    found: dict[str, list[npt.NDArray[np.float64]]] = {}
     for audit in readings.audits:
         for some in readings.columns(audit):
             for measure in audit.measures:
-                values = (value for value in some.values(measure.name) if value is not None)
-                found.setdefault(measure.name, array("d")).extend(values)
-    arrays = {name: np.asarray(values, np.float64) for name, values in found.items()}
+                found.setdefault(measure.name, []).append(some.values(measure.name))
+    arrays = {name: np.concatenate(values) for name, values in found.items()}
     return {name: values[np.isfinite(values)] for name, values in arrays.items()}
 
 

@@ -286,7 +286,7 @@ def _gpus_wanted(project: Project | None) -> float:
     if project is None or project.manifest.execution.address is not None:
         return 0.0  # a cluster's GPUs are elsewhere
     sections = [project.manifest.render.section(Modality(modality)) for modality in project.manifest.media]
-    return sum(section.actors * section.num_gpus for section in sections if section is not None)
+    return sum(section.actors.min * section.num_gpus for section in sections if section is not None)
 
 
 def _look_at_gpus(wanted: float) -> Iterator[Fact]:

@@ -42,18 +42,18 @@ def build_ledger(
         description=project.manifest.description,
         generator=f"anyinstruct {__version__}",
         manifest=project.manifest.model_dump(mode="json"),
-        counts=_sum(ledger.counts for ledger in ledgers),
-        reasons=_sum(ledger.reasons for ledger in ledgers),
+        counts=sum_counts(ledger.counts for ledger in ledgers),
+        reasons=sum_counts(ledger.reasons for ledger in ledgers),
         matrix=_matrix(project, ledgers, shards),
         features=_features(project, ledgers, shards),
-        edits=_sum(ledger.edits for ledger in ledgers),
-        repairs=_sum(ledger.repairs for ledger in ledgers),
-        shortfalls=_sum(ledger.shortfalls for ledger in ledgers),
+        edits=sum_counts(ledger.edits for ledger in ledgers),
+        repairs=sum_counts(ledger.repairs for ledger in ledgers),
+        shortfalls=sum_counts(ledger.shortfalls for ledger in ledgers),
         audits=tuple(CorpusScores(folder.root, project.manifest.screen.limits).stated),
         topics=_count_topics(folder, shards),
         texts=_count_texts(project, folder),
         tables=tables,
-        voices=_sum(ledger.voices for ledger in ledgers),
+        voices=sum_counts(ledger.voices for ledger in ledgers),
         spend=_spend(folder, ledgers),
         num_lost_calls=sum(lost),
         writer=_describe_writer(project),
@@ -83,7 +83,8 @@ def _count_texts(project: Project, folder: CorpusFolder) -> Any:
     return receipt.facts[taking.COUNTS] if receipt else {}
 
 
-def _sum(counts: Any) -> dict[str, int]:
+def sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add counts up by name, in the order of names."""
     total: Counter[str] = Counter()
     for some in counts:
         for name, number in some.items():
@@ -97,7 +98,7 @@ def _matrix(
     """By cell: the share that the manifest wants, and how many were planned and kept."""
     weights = sum(cell.weight for cell in project.manifest.mix)
     planned = Counter(row.slot.cell for rows in shards.values() for row in rows)
-    kept = _sum(ledger.cells for ledger in ledgers)
+    kept = sum_counts(ledger.cells for ledger in ledgers)
     return {
         cell.name: {
             "share": round(cell.weight / weights, 6),
@@ -113,7 +114,7 @@ def _features(
 ) -> dict[str, dict[str, float]]:
     """By cell and feature: the share of the cell that the manifest wants, and how many were planned and kept."""
     planned = Counter(f"{row.slot.cell}/{name}" for rows in shards.values() for row in rows for name in row.features)
-    kept = _sum(ledger.features for ledger in ledgers)
+    kept = sum_counts(ledger.features for ledger in ledgers)
     return {
         f"{cell.name}/{name}": {
             "share": share,

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import DECODERS, PublishedCorpus, read_facts
@@ -18,7 +20,7 @@ from pipeline.contracts.audit import SUBJECTS, AskingPlugin, AuditPlugin, as_rea
 from pipeline.contracts.watch import Watch
 from pipeline.execution.audits import AuditSetting, AuditWork, ChosenAudit, choose_audits, known_audits
 from pipeline.execution.project import Project
-from pipeline.values.errors import ManifestError, StageDamaged
+from pipeline.values.errors import CorpusError, ManifestError, StageDamaged
 from pipeline.values.manifest import Screen
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection
@@ -242,9 +244,19 @@ def adopt_screen(setting: AuditSetting) -> AuditSetting:
     """Return a setting with what the screen of the corpus's manifest says of audits, as far as the setting is silent.
 
     So an audit after a run finds what the run has measured, and judges it by the same limits.
+
+    Raises:
+        CorpusError: there is no corpus, or the manifest in its ledger has a screen that cannot be.
     """
     ledger = PublishedCorpus(setting.root).ledger
-    screen = Screen.model_validate((ledger.manifest if ledger else {}).get("screen", {}))
+    try:
+        screen = Screen.model_validate((ledger.manifest if ledger else {}).get("screen", {}))
+    except ValidationError as exc:
+        # A ledger's manifest is an open mapping: another version of this program, or a stranger, has written it.
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(["manifest.screen", *map(str, first["loc"])])
+        why = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        raise CorpusError(f"{setting.root / 'ledger.json'}: {why}; use the program that wrote it") from exc
     known = known_audits()
     options = {name: found for name, found in screen.audits.items() if name in known}
     return replace(setting, options={**options, **setting.options}, limits={**screen.limits, **setting.limits})

@@ -29,6 +29,7 @@ from pipeline.contracts.render import (
     idle_options,
 )
 from pipeline.execution.checking import find_problems
+from pipeline.execution.gathering import check_unmade
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest, Price, Writer
@@ -59,15 +60,25 @@ class Project:
     Attributes:
         path: The manifest's file; what it names is relative to its folder.
         corpus: The corpus folder.
+        address: Ray address in place of the manifest's; written nowhere.
     """
 
     path: Path
     manifest: Manifest
     corpus: Path
+    address: str | None = None
+
+    @property
+    def ray_address(self) -> str | None:
+        """Ray address of a cluster; None starts Ray on this machine."""
+        return self.address or self.manifest.execution.address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to workers bare: they resolve for themselves, and Ray keeps small arguments inline."""
-        return Project, (self.path, self.manifest, self.corpus)
+        """Travel to workers bare: they resolve for themselves, and Ray keeps small arguments inline.
+
+        Those of other nodes stand in another folder.
+        """
+        return Project, (self.path.absolute(), self.manifest, self.corpus.absolute())
 
     @cached_property
     def book(self) -> PromptFolder:
@@ -247,13 +258,17 @@ def load_project(path: Path, corpus: Path | None = None) -> Project:
 
     Raises:
         ManifestError: anything in it, or in what it names, is wrong.
+        CorpusError: the corpus is one that no manifest makes.
     """
+    if path.is_dir():
+        check_unmade(path)
     document = read_document(path)
     try:
         manifest = document.validate(Manifest)
     except Refused as exc:
         raise ManifestError("\n".join([str(exc), *_look_at_the_rest(document, exc)])) from exc
     project = Project(path, manifest, corpus or Path("corpora") / manifest.name)
+    check_unmade(project.corpus)
     project.check()
     return project
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.adapters.census import MEDIA_TABLES, Census, count_corpus, kept_lines
 from pipeline.adapters.files import sha256_file
@@ -21,7 +24,7 @@ from pipeline.values.errors import CorpusError
 from pipeline.values.ids import rank_by_hash
 from pipeline.values.records import Modality
 from pipeline.values.units import Bytes
-from pipeline.work.audit_summary import Column, Summary
+from pipeline.work.audit_summary import Column, Summary, find_passing
 from pipeline.work.pages import say_short
 from pipeline.work.report_figures import (
     AssetFigures,
@@ -142,11 +145,8 @@ def _gather_audit(readings: CorpusReadings, audit: TakenAudit, quality: Quality)
             values = some.values(measure.name)
             column.extend(some.record_ids, some.dialogue_ids, values)
             if measure.limit is not None:
-                quality.short.update(
-                    dialogue
-                    for dialogue, value in zip(some.dialogue_ids, values, strict=True)
-                    if value is not None and math.isfinite(value) and not measure.passes(value)
-                )
+                is_short = np.isfinite(values) & ~find_passing(values, measure, measure.limit)
+                quality.short.update(compress(some.dialogue_ids, is_short))
     return num_seen, list(columns.values())
 
 
@@ -274,4 +274,14 @@ def _say(finding: Finding) -> str:
     sign = "≥" if finding.measure.better == "higher" else "≤"
     bound = "" if finding.measure.limit is None else f", limit {sign} {say_short(finding.measure.limit)}"
     detail = f": {finding.detail}" if finding.detail else ""
-    return f"{finding.measure.name} {say_short(finding.value)}{bound}{detail}"
+    return f"{finding.measure.name} {say_short(finding.value)}{bound}{_say_place(finding)}{detail}"
+
+
+def _say_place(finding: Finding) -> str:
+    """Say which of a dialogue's media a finding is about; a stranger's ids need not tell the turn."""
+    if finding.about == "dialogue":
+        return ""
+    turn = finding.record_id.removeprefix(f"{finding.dialogue_id}-").partition("-")[0]
+    if re.fullmatch("[0-9]{1,4}", turn):
+        return f" ({finding.about} of turn {int(turn) + 1})"
+    return f" ({finding.record_id})"

@@ -80,8 +80,7 @@ def _with_readings(columns: ReviewColumns, readings: CorpusReadings) -> ReviewCo
             is_broken = np.asarray(some.is_damaged, bool) & (places >= 0)
             np.add.at(found, places[is_broken], 1)
             for measure in audit.measures:
-                # None becomes NaN.
-                values = np.asarray(some.values(measure.name), np.float64)
+                values = some.values(measure.name)
                 is_there = ~np.isnan(values) & (places >= 0)
                 _take(measure, places[is_there], values[is_there], worst[measure.name], found)
     return replace(columns, num_findings=found, measures=measures, worst=worst)

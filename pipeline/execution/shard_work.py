@@ -91,7 +91,7 @@ class ShardWork:
     def writing(self) -> Writing:
         """What the writing stages share; one endpoint and one gate for all shards of this process."""
         project, manifest = self.project, self.project.manifest
-        composers = manifest.execution.composers
+        composers = manifest.execution.composers.max
         memory = self._models.root / "endpoints"
         setting = ChatSetting(self._models, memory, composers, self.folder.batches(), self.watch)
         chat = LazyChat(manifest.writer, lambda: open_chat(manifest.writer, setting))
@@ -279,11 +279,11 @@ class ShardWork:
         if choice is None or not isinstance(plugin, RemotePlugin):
             return None
         in_flight = plugin.in_flight(self.project.options(modality))
-        return self.remote.paying(modality, ceil(in_flight / choice.actors))
+        return self.remote.paying(modality, ceil(in_flight / choice.actors.max))
 
     def _open_remote(self, plugin: RemotePlugin, modality: Modality) -> RemoteRenderer:
         choice = self.project.manifest.render.section(modality)
-        setting = CallSetting(self._models.root / "endpoints", choice.actors if choice else 1)
+        setting = CallSetting(self._models.root / "endpoints", choice.actors.max if choice else 1)
         return plugin.open(self.project.options(modality), setting)
 
     def _load(self, modality: Modality) -> Renderer:

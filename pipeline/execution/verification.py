@@ -18,6 +18,7 @@ from pipeline.adapters.readings import FOLDER as READINGS
 from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
+from pipeline.execution.gathering import find_command
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
 from pipeline.values.words import say_count
@@ -312,7 +313,9 @@ def set_aside(folder: CorpusFolder, damaged: list[Path]) -> tuple[list[Path], li
         What was renamed, and what was left since there are no stage files to pack it from again.
     """
     renamed, left = [], []
-    can_rebuild = any(_can_compose(folder.shard(index)) for index in folder.shard_indices())
+    can_rebuild = find_command(folder.root) is not None or any(
+        _can_compose(folder.shard(index)) for index in folder.shard_indices()
+    )
     for path in damaged:
         # What is not published can be made again, or measured again, without any stage file.
         working = [

@@ -6,6 +6,7 @@ AnyInstructError
 ├── CorpusError            a corpus on disk is locked, damaged, too new or not a corpus
 │   ├── StaleWriter        this process lost the corpus's lock and must not commit
 │   └── StageDamaged       a stage file was found damaged and set aside: the run makes it again
+├── HubError               a hub cannot be reached or refuses what is to be published
 ├── EndpointError          an LLM endpoint refuses for good (key, quota, unknown model): the run stops
 ├── ChatFailure            one call failed: recorded with its code, the run goes on
 │   └── MediaFailure       … and was paid for all the same
@@ -44,6 +45,10 @@ class StaleWriter(CorpusError):
 
 class StageDamaged(CorpusError):
     """A stage file cannot be read as a whole. It was set aside, and its stage makes it again from the journal."""
+
+
+class HubError(AnyInstructError):
+    """A hub of datasets cannot be reached or refuses. The text names the repository and what to do."""
 
 
 class EndpointError(AnyInstructError):

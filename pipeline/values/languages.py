@@ -102,13 +102,15 @@ def split_words(text: str) -> list[str]:
 
 def is_unspaced(text: str) -> bool:
     """True where most of a text is written without spaces between words."""
+    if text.isascii():
+        return False
     words = split_words(text)
     return 2 * sum(bool(_SIGN.match(word)) for word in words) > len(words)
 
 
 def count_words(text: str) -> float:
     """Count words between spaces; of ideographs and kana, :data:`SIGNS_A_WORD` are one."""
-    num_signs = len(_SIGN.findall(text))
+    num_signs = 0 if text.isascii() else len(_SIGN.findall(text))
     if not num_signs:
         return len(text.split())
     spaced = sum(any(sign.isalnum() for sign in word) for word in _SIGN.sub(" ", text).split())

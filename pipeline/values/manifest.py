@@ -20,6 +20,7 @@ from pipeline.values.texts import Texts
 from pipeline.values.tokenizing import Tokenize
 from pipeline.values.units import USD, Pixels, Seconds
 from pipeline.values.voice_sets import parse_voice_set
+from pipeline.values.workers import ONE, Workers
 
 IDENTIFIER = "1 to 64 lower-case letters, digits, dots, hyphens and underscores, the first a letter or digit"
 """What the pattern of an identifier says, for people."""
@@ -239,7 +240,7 @@ class RendererChoice(Section):
     Attributes:
         attempts: Renders of one brief, each with another seed, before its failure is final.
         batch: Briefs given at once; ``auto`` doubles while that pays. Halved where memory runs out.
-        actors: Workers, each with its own weights.
+        actors: Workers, each with its own weights; ``{min: 1, max: 8}`` has as many as find work.
         num_gpus: GPUs that a worker holds; 0.5 puts two on one.
     """
 
@@ -247,7 +248,7 @@ class RendererChoice(Section):
     options: dict[str, Any] = Field(default={})
     attempts: int = Field(2, ge=1, le=10)
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    actors: int = Field(1, ge=1, le=1024)
+    actors: Workers = ONE
     num_gpus: float = Field(0, ge=0)
 
 
@@ -384,19 +385,26 @@ def _is_plain(plan: RepairPlan) -> bool:
     return plan == RepairPlan()
 
 
+def _is_zero(seconds: Seconds) -> bool:
+    return seconds == 0
+
+
 class Execution(Section):
     """How the work is spread. Changes no output.
 
     Attributes:
         address: Ray address of a cluster; None starts Ray on this machine.
-        composers: Processes that hold LLM calls in flight.
+        node_wait_seconds: How long a run waits for nodes of a cluster that has no room yet for the fewest workers.
+        composers: Processes that hold LLM calls in flight; ``{min: 1, max: 8}`` has as many as find work.
         shards_in_flight: Shards between their first call and their last render.
         auditors: Processes that measure what the screen has limits for.
         auditor_gpus: GPUs that each of them holds.
     """
 
     address: str | None = None
-    composers: int = Field(1, ge=1, le=256)
+    # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
+    node_wait_seconds: Seconds = Field(0, ge=0, exclude_if=_is_zero)
+    composers: Workers = ONE
     shards_in_flight: int = Field(4, ge=1, le=4096)
     auditors: int = Field(1, ge=1, le=1024)
     auditor_gpus: float = Field(0, ge=0)
@@ -445,7 +453,7 @@ class Manifest(Section):
         if len(set(names)) != len(names):
             raise ValueError(f"mix: cell {max(names, key=names.count)!r} stands twice")
         self._check_origin()
-        if self.writer.mode == "batch" and self.execution.composers > 1:
+        if self.writer.mode == "batch" and self.execution.composers.max > 1:
             raise ValueError("execution.composers: waiting for batches takes one process; state 1")
         for modality in self.media:
             if self.render.section(modality) is None:

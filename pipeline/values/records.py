@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -127,8 +128,15 @@ class Requirement(Record):
     text: str
 
 
-class PlannedDialogue(Record):
+_UNDRAWN = Slot(cell="", gives=(), answers=(), turns=())
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDialogue:
     """A dialogue's line in the plan. Written once; only a changed slot draws its examples anew.
+
+    A driver holds a line for every dialogue of the corpus, and a :class:`Record` takes three times the memory. So what
+    stands in a line is checked where the plan is read, column by column.
 
     Attributes:
         ordinal: Which dialogue about its topic, from 0.
@@ -146,7 +154,7 @@ class PlannedDialogue(Record):
     shard: int
     unit: float
     needed_at: int | None = None
-    slot: Slot = Slot(cell="", gives=(), answers=(), turns=())
+    slot: Slot = _UNDRAWN
     demonstrations: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     features: tuple[str, ...] = ()

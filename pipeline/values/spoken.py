@@ -46,10 +46,19 @@ _EMAIL = re.compile(r"(?<![\w.])([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63}){1,
 _URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([\w.-]{1,200})[^\s\"'<>)]*", re.IGNORECASE)
 _DOMAIN = re.compile(r"(?<![\w.@])((?:[a-z0-9-]{1,63}\.){1,4}(?:com|org|net|io|edu|gov|co|ai|app|dev|tv))\b(?:/\S*)?")
 _HASHTAG = re.compile(r"(?<!\w)[#@](?=[^\W\d])([\w]{1,80})")
+_STREET = re.compile(r"(\d (?:[A-Z]\w{1,30} ){1,3})St\.(?=(\s+[A-Z])?)")
 _INITIALS = re.compile(r"\b(?:[A-Z]\.){2,8}(?:(?=\s+[A-Z])|(?<=\.))")
 _ABBREVIATIONS = tuple((re.compile(rf"(?<![\w.]){pattern}(?!\w)"), words) for pattern, words in ABBREVIATIONS.items())
 _ANY_ABBREVIATION = re.compile(rf"(?<![\w.])(?:{'|'.join(ABBREVIATIONS)})(?!\w)")
 """Most texts have none, which one search tells sooner than a search for each."""
+
+# Most texts have nothing that a step looks for. One search for the signs without which it changes nothing tells that
+# sooner than all of its own.
+_SOME_MARKUP = re.compile(r"[`<\[*_~(\n]|^\s*[-+•>#=\d]")
+_SOME_ADDRESS = re.compile(r"[#@]|://|(?i:www)\.|\.(?:com|org|net|io|edu|gov|co|ai|app|dev|tv)\b")
+_SOME_SIGN_BEFORE = re.compile(r"[#♯♭~≈<±+÷]|\bA (?:flat |sharp )?(?:minor|major)\b")
+_SOME_SIGN = re.compile(r"[-&+=%@°²³>/()—―→➜…]")
+_PERHAPS_UNSAYABLE = re.compile(r"[^A-Za-z'.,?!;: -]")
 
 _POWERS = (("²", "squared"), ("³", "cubed"))
 _CAPITALS = re.compile(r"\b[^\W\d_a-z]{2,}(?:'[^\W\d_a-z]+)?s?\b(?! and [A-Z]\b)")
@@ -82,13 +91,13 @@ def spoken_form(text: str, language: str = "en") -> str:
 
 def _speak_english(text: str) -> str:
     text = _drop_markup(_normalise(text))
-    text = _say_addresses(text)
+    text = _say_addresses(text) if _SOME_ADDRESS.search(text) else text
     text = _say_abbreviations(text)
-    text = _say_signs_before_numbers(text)
+    text = _say_signs_before_numbers(text) if _SOME_SIGN_BEFORE.search(text) else text
     text = say_numbers(text)
-    text = _say_signs(text)
+    text = _say_signs(text) if _SOME_SIGN.search(text) else text
     text = _CAPITALS.sub(_lower_shouting, text)
-    return _tidy("".join(sign if _is_sayable(sign) else " " for sign in text))
+    return _tidy(_PERHAPS_UNSAYABLE.sub(lambda hit: hit[0] if _is_sayable(hit[0]) else " ", text))
 
 
 def _strip_markup_only(text: str) -> str:
@@ -106,13 +115,16 @@ def _normalise(text: str) -> str:
         # Superscripts are read by the unit rules before compatibility folding makes plain digits of them.
         folded = (sign if sign in "²³°" else unicodedata.normalize("NFKC", sign) for sign in text)
         text = "".join(folded).translate(_SIGNS)
-    text = re.sub(r"(?<!\w)'(?!\d)([^'\n]{1,200})'(?!\w)", r"\1", text)  # a pair of single quotes
+    if text.count("'") > 1:
+        text = re.sub(r"(?<!\w)'(?!\d)([^'\n]{1,200})'(?!\w)", r"\1", text)  # a pair of single quotes
     if not is_plain:
         text = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
-    return re.sub(r"\.{2,}", "…", text)
+    return re.sub(r"\.{2,}", "…", text) if ".." in text else text
 
 
 def _drop_markup(text: str) -> str:
+    if not _SOME_MARKUP.search(text):
+        return text
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
     text = _STAGE.sub(" ", text)
@@ -137,14 +149,14 @@ def _split_words(tag: str) -> str:
 
 
 def _say_abbreviations(text: str) -> str:
-    text = re.sub(
-        r"(\d (?:[A-Z]\w{1,30} ){1,3})St\.(?=(\s+[A-Z])?)", lambda hit: f"{hit[1]}Street{'.' if hit[2] else ''}", text
-    )
+    if "St." in text:
+        text = _STREET.sub(lambda hit: f"{hit[1]}Street{'.' if hit[2] else ''}", text)
     if _ANY_ABBREVIATION.search(text):
         for pattern, words in _ABBREVIATIONS:
             text = pattern.sub(words, text)
-    text = re.sub(r"\b[Ee]tc\.(?=\s+[A-Z]|\s*$)", "et cetera.", text)
-    text = re.sub(r"\b[Ee]tc\b\.?", "et cetera", text)
+    if "tc" in text:
+        text = re.sub(r"\b[Ee]tc\.(?=\s+[A-Z]|\s*$)", "et cetera.", text)
+        text = re.sub(r"\b[Ee]tc\b\.?", "et cetera", text)
     return _INITIALS.sub(lambda hit: hit[0].replace(".", ""), text)
 
 
@@ -200,9 +212,11 @@ def _tidy(text: str) -> str:
     """Leave one space between words, one mark after a word, and no mark that nothing stands before."""
     text = " ".join(text.split())
     # Apostrophes stay between letters and as the possessive of a plural ("the dogs' bowls").
-    text = re.sub(r"(?<![^\W\d_])'|(?<![sS])'(?![^\W\d_])|(?<=[sS])'(?!\s?[^\W\d_])", "", text)
-    text = re.sub(r"(?<![^\W\d_])-+|-+(?![^\W\d_])", " ", text)
-    text = re.sub(r"\s*([.,?!;:])", r"\1", text)
+    if "'" in text:
+        text = re.sub(r"(?<![^\W\d_])'|(?<![sS])'(?![^\W\d_])|(?<=[sS])'(?!\s?[^\W\d_])", "", text)
+    if "-" in text:
+        text = re.sub(r"(?<![^\W\d_])-+|-+(?![^\W\d_])", " ", text)
+    text = re.sub(r"\s+([.,?!;:])", r"\1", text)
     text = re.sub(r"[.,?!;:]{2,}", _strongest_mark, text)
     text = re.sub(r"([.,?!;:])(?=[^\s.,?!;:])", r"\1 ", text)
     text = re.sub(r"^[\s.,?!;:]+", "", " ".join(text.split()))

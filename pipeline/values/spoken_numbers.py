@@ -252,11 +252,14 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"{_FREE}({_N})(?![\d])", lambda hit: f" {say_number(hit[1])} "),
     (r"\d{1,40}", lambda hit: f" {say_number(hit[0])} "),
 )
+_DIGIT = re.compile(r"\d")
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE if "jan|feb" in pattern else 0), say) for pattern, say in _RULES)
 
 
 def say_numbers(text: str) -> str:
     """Replace every number of an English text, its sign and unit with it, by words. No ASCII digit is left."""
+    if not _DIGIT.search(text):
+        return text  # every rule asks for one
     for pattern, say in _COMPILED:
         text = pattern.sub(say, text)
     return text

@@ -19,10 +19,16 @@ def say_some(names: Iterable[str]) -> str:
     return ", ".join(listed[:_MANY]) + (", …" if len(listed) > _MANY else "")
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Say which known name a wrong one is close to, else which there are; to be put behind a semicolon."""
+def suggest(word: str, known: Iterable[str], *, lists_all: bool = False) -> str:
+    """Say which known name a wrong one is close to, else which there are; to be put behind a semicolon.
+
+    Args:
+        lists_all: Name all that there are, and not the first few alone.
+    """
     listed = sorted(known)
     near = difflib.get_close_matches(word, listed, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"there are {say_some(listed)}" if listed else "there are none"
+    if not listed:
+        return "there are none"
+    return f"there are {', '.join(listed) if lists_all else say_some(listed)}"

@@ -186,8 +186,8 @@ def check_overlap(name: str, text: str, earlier: Iterable[str]) -> None:
     Raises:
         InvalidAnswer: names the field and its overlap.
     """
-    known = {gram for other in earlier for gram in _kept_grams(other)}
-    grams = _kept_grams(text)
+    grams, distinct = _kept_grams(text)
+    known = set[tuple[str, ...]]().union(*(distinct & _kept_grams(other)[1] for other in earlier))
     overlap = sum(gram in known for gram in grams) / len(grams) if grams else 0.0
     if overlap >= MAX_OVERLAP:
         raise InvalidAnswer(f"the field {name} repeats earlier words ({overlap:.0%} of its 4-grams)")
@@ -201,9 +201,10 @@ def four_grams(text: str) -> list[tuple[str, ...]]:
 
 
 @lru_cache(4096)
-def _kept_grams(text: str) -> list[tuple[str, ...]]:
+def _kept_grams(text: str) -> tuple[list[tuple[str, ...]], frozenset[tuple[str, ...]]]:
     """The same texts come up with every field of a dialogue, and the examples with every dialogue."""
-    return four_grams(text)
+    grams = four_grams(text)
+    return grams, frozenset(grams)
 
 
 @cache

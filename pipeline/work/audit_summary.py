@@ -6,6 +6,7 @@ import heapq
 import math
 from array import array
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts.audit import Measure, Subject
@@ -78,18 +79,22 @@ class Column:
         if len(self._worst) >= 20 * NUM_WORST:
             self._worst = self._worst_of(self._worst)
 
-    def extend(self, records: Sequence[str], dialogues: Sequence[str], values: Sequence[float | None]) -> None:
-        """Take many records' readings, as :meth:`add` takes one."""
+    def extend(self, records: Sequence[str], dialogues: Sequence[str], values: npt.NDArray[np.float64]) -> None:
+        """Take many records' readings, as :meth:`add` takes one; what is not finite was not measured."""
+        import numpy as np
+
         self._num_records += len(records)
-        some = [
-            (record, dialogue, value)
-            for record, dialogue, value in zip(records, dialogues, values, strict=True)
-            if value is not None and math.isfinite(value)
-        ]
-        self._values.extend(value for _, _, value in some)
-        names = self._names
-        self._clusters.extend(names.setdefault(dialogue, len(names)) for _, dialogue, _ in some)
-        self._worst = self._worst_of([*self._worst, *((record, value) for record, _, value in some)])
+        is_there = np.isfinite(values)
+        names, some = list(compress(records, is_there)), values[is_there]
+        self._values.frombytes(some.tobytes())
+        numbers = self._names
+        self._clusters.extend(numbers.setdefault(one, len(numbers)) for one in compress(dialogues, is_there))
+        if len(some) > NUM_WORST:
+            # All that are as bad as the last of the worst: equal ones are told apart by their names.
+            signed = some if self._measure.better == "higher" else -some
+            is_bad = signed <= np.partition(signed, NUM_WORST)[NUM_WORST]
+            names, some = list(compress(names, is_bad)), some[is_bad]
+        self._worst = self._worst_of([*self._worst, *zip(names, some.tolist(), strict=True)])
 
     def sum_up(self, share_seen: float) -> Summary:
         """Close the column.
@@ -120,7 +125,7 @@ class Column:
             "worst": tuple(self._worst_of(self._worst)),
         }
         if self._limit is not None:
-            passed = values >= self._limit if self._measure.better == "higher" else values <= self._limit
+            passed = find_passing(values, self._measure, self._limit)
             low, high = interval(passed, np.asarray(self._clusters), share_seen)
             base |= {"num_short": int((~passed).sum()), "pass_share": float(passed.mean())}
             base |= {"pass_low": low, "pass_high": high}
@@ -129,6 +134,12 @@ class Column:
     def _worst_of(self, some: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
         sign = 1 if self._measure.better == "higher" else -1
         return heapq.nsmallest(NUM_WORST, some, key=lambda pair: (sign * pair[1], pair[0]))
+
+
+def find_passing(values: npt.NDArray[np.float64], measure: Measure, limit: float) -> npt.NDArray[np.bool_]:
+    """Tell which values are good enough, as :meth:`Measure.passes` does."""
+    passing: npt.NDArray[np.bool_] = values >= limit if measure.better == "higher" else values <= limit
+    return passing
 
 
 def interval(passed: npt.NDArray[np.bool_], clusters: npt.NDArray[np.int_], share_seen: float) -> tuple[float, float]:

@@ -70,6 +70,7 @@ def write_card(ledger: Ledger, shards: Sequence[ShardLedger]) -> str:
         modalities=_say_modalities(ledger),
         cells=_cells(ledger),
         features=_features(ledger),
+        origins=[_origin(ledger, origin) for origin in ledger.origins],
         tables=[_measure(name, found) for name, found in by_table.items()],
         licences=list_licences(ledger),
         license=_hub_licence(ledger),
@@ -134,6 +135,10 @@ def list_licences(ledger: Ledger) -> list[tuple[str, str, str]]:
     for source in (*texts.get("files", ()), *texts.get("hub", ())):
         name = source.get("path") or f"{source.get('id')}, {source.get('split')}"
         rows.append(("words", str(name), str(source.get("licence", UNSTATED))))
+    for origin in ledger.origins:
+        stated = {str(name): str(licence) for name, licence in origin.get("licences", {}).items()}
+        if stated or "imported" in origin:
+            rows += [("imported", name, licence) for name, licence in (stated or {origin["folder"]: UNSTATED}).items()]
     for modality, facts in ledger.renderers.items():
         rows += [(modality, str(name), str(licence)) for name, licence in facts.get("licences", {}).items()]
     return rows
@@ -166,6 +171,19 @@ def _cells(ledger: Ledger) -> list[dict[str, Any]]:
         }
         for name, numbers in ledger.matrix.items()
     ]
+
+
+def _origin(ledger: Ledger, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line about what a corpus was imported or merged from."""
+    is_import = "imported" in origin
+    return {
+        "name": origin["imported"] if is_import else origin["corpus"],
+        "how": f"imported from the layout {origin['layout']}" if is_import else "merged",
+        "key": origin["sha256"],
+        "kept": ledger.counts.get("kept", 0) if is_import else origin["kept"],
+        "same": origin.get("same", 0),
+        "renamed": origin.get("renamed", 0),
+    }
 
 
 def _features(ledger: Ledger) -> list[dict[str, Any]]:

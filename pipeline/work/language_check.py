@@ -9,6 +9,7 @@ three of eleven short Japanese texts, those without kana.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -38,18 +39,24 @@ def check_language(name: str, text: str, language: Language) -> None:
         InvalidAnswer: names the field, the language wanted, and what was found.
     """
     words = [word for word in split_words(text) if not word.isdigit()]
-    own = [word for word in words if re.match(f"[{language.letters}]", word)]
+    own = list(filter(_first_of(language.letters), words))
     wanted = f"the field {name} must be written in {language.name}"
     if len(own) < MIN_SHARE * len(words):
         raise InvalidAnswer(f"{wanted}; only {len(own)} of its {len(words)} words or characters are: {text[:60]!r}")
     if language.telling and len(own) >= MIN_SIGNS:
-        telling = sum(bool(re.match(f"[{language.telling}]", word)) for word in own)
+        telling = sum(map(bool, map(_first_of(language.telling), own)))
         if telling < MIN_TELLING_SHARE * len(own):
             raise InvalidAnswer(f"{wanted}; its characters are those of another language: {text[:60]!r}")
     if language.shares_script and len(words) >= MIN_WORDS:
         tag, certainty = _identifier().classify(text)
         if tag != language.tag and certainty >= MIN_CERTAINTY:
             raise InvalidAnswer(f"{wanted}; it reads as another language ({tag}): {text[:60]!r}")
+
+
+@cache
+def _first_of(letters: str) -> Callable[[str], re.Match[str] | None]:
+    """Return what tells whether a word begins with one of some letters."""
+    return re.compile(f"[{letters}]").match
 
 
 @cache

@@ -146,7 +146,8 @@ class _Counts:
         taken = []
         for row in rows:
             self.edits["from_words"] += sum(bool(part["edits"]) for turn in row["turns"] for part in turn["parts"])
-            contents = (content_of(row), self._with_assets.get(row["id"], ""))
+            is_scored = row["id"] in self._scores.by_record
+            contents = (content_of(row), self._with_assets.get(row["id"], "")) if is_scored else ()
             taken.append({**row, SCORES: self._scores.of(row["id"], *contents)})
         return taken
 

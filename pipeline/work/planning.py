@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple
@@ -145,13 +146,12 @@ def _draw(row: PlannedDialogue, manifest: Manifest, book: PromptBook) -> Planned
     aim = _aim(row, manifest, book)
     requirements = draw_requirements(book.requirements, aim.slot, row.id, aim.cell, aim.wish)
     asked = [book.requirements[name] for name in requirements]
-    return row.model_copy(
-        update={
-            "slot": _share(aim.slot),
-            "demonstrations": _draw_demonstrations(book, aim, row, manifest),
-            "requirements": requirements,
-            "features": features_of(asked) if aim.cell.features else (),
-        }
+    return replace(
+        row,
+        slot=_share(aim.slot),
+        demonstrations=_draw_demonstrations(book, aim, row, manifest),
+        requirements=requirements,
+        features=features_of(asked) if aim.cell.features else (),
     )
 
 
@@ -201,7 +201,7 @@ def _with_current_slot(row: PlannedDialogue, manifest: Manifest, book: PromptBoo
     if not is_asked or not meets_wish(asked, aim.slot, aim.cell, aim.wish):
         return _draw(row, manifest, book)
     features = features_of(asked)
-    return row if features == row.features else row.model_copy(update={"features": features})
+    return row if features == row.features else replace(row, features=features)
 
 
 def _draw_demonstrations(book: PromptBook, aim: _Aim, row: PlannedDialogue, manifest: Manifest) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pipeline.contracts.render import Brief, Renderer, RenderFailure
 from pipeline.contracts.storage import Journal, Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import asset_id, sha256_hex
+from pipeline.values.ids import asset_id
 from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
 from pipeline.work import tables
@@ -232,7 +232,7 @@ def _row_of(order: Order[PlacedBrief], entry: Row, journal: Journal, job: Render
     return {
         **row,
         "data": data,
-        "sha256": sha256_hex(data),
+        "sha256": entry["blob"]["sha256"],  # which the journal has just compared
         "extension": entry["extension"],
         "notes": json.dumps(entry["notes"], ensure_ascii=False, sort_keys=True),
         **entry["facts"],

@@ -20,9 +20,14 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 def shingles(text: str, length: int) -> frozenset[str]:
     """All runs of ``length`` characters of a text's words; case, punctuation and white space do not count."""
+    return frozenset(list_shingles(text, length))
+
+
+def list_shingles(text: str, length: int) -> list[str]:
+    """The same in their order, each as often as it stands there; a sketch of them is that of the set."""
     folded = normalise_text(text)
     words = f" {_NO_WORD.sub(' ', folded).strip() or folded} "
-    return frozenset(words[at : at + length] for at in range(max(1, len(words) - length + 1)))
+    return [words[at : at + length] for at in range(max(1, len(words) - length + 1))]
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
@@ -162,7 +162,7 @@ def plan_texts(
 ) -> list[PlannedDialogue]:
     """Return the plan with texts appended that are not in it: as many as the size asks for, and ``extra`` of them."""
     cell = manifest.mix[0]
-    rows = [row.model_copy(update={"slot": _slot(cell, len(row.slot.turns))}) for row in existing]
+    rows = [replace(row, slot=_slot(cell, len(row.slot.turns))) for row in existing]
     known = {row.topic.id for row in rows}
     wanted = count_wanted(manifest, len(taken.texts))
     room = max(0, wanted - sum(name in taken.texts for name in known))

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pipeline.values.records import Record
 from pipeline.work.growing_rows import GrowingRows
-from pipeline.work.shingles import NUM_HASHES, shingles, sketch
+from pipeline.work.shingles import NUM_HASHES, list_shingles, sketch
 
 SHINGLE = 5
 """Of runs of 3 to 9 characters and 1 to 3 words these part best what ``bench/data/dialogue_pairs.yaml`` wants parted,
@@ -88,7 +88,7 @@ def sketch_texts(texts: Iterable[str]) -> bytes:
     Half of each hash is left out: two different shingles agree in what is left once in 65,536 times, which no threshold
     notices (b-bit minwise hashing, Li and König 2010).
     """
-    hashes = np.array(sketch(shingles(" ".join(texts), SHINGLE)).digest(), dtype=np.uint32)
+    hashes = np.array(sketch(list_shingles(" ".join(texts), SHINGLE)).digest(), dtype=np.uint32)
     return bytes([SKETCH_VERSION]) + (hashes & 0xFFFF).astype("<u2").tobytes()
 
 

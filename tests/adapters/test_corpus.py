@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def published_files(root: Path) -> set[str]:
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     folder, rows = CorpusFolder(tmp_path), plan(9)
     assert folder.read_plan() == []
-    rows[3] = rows[3].model_copy(update={"needed_at": 8})
+    rows[3] = replace(rows[3], needed_at=8)
     folder.write_plan(rows)
     assert folder.read_plan() == rows
     assert {row.shard for row in rows} == {0, 1, 2}

@@ -68,6 +68,11 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_corpus(tmp_path: Path) 
         write_json(tmp_path / "file" / "x.json", 1)
 
 
+def test_a_name_that_is_too_long_is_an_error_of_the_corpus(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="cannot be written: File name too long"):
+        write_json(tmp_path / ("x" * 300), 1)
+
+
 def test_a_writer_that_may_not_commit_changes_nothing(tmp_path: Path) -> None:
     def refuse() -> None:
         raise StaleWriter("run 2 has taken over from run 1")

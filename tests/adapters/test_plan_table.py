@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
 import pytest
 
 from pipeline.adapters.plan_table import make_plan_table, read_plan_rows
@@ -8,7 +12,7 @@ from pipeline.values.records import Modality, PlannedDialogue, Slot, Topic, Turn
 TURNS = (TurnLayout(role="user", kinds=(Modality.TEXT,)), TurnLayout(role="assistant", kinds=(Modality.SPEECH,)))
 
 
-def row(number: int, **changes: object) -> PlannedDialogue:
+def row(number: int, **changes: Any) -> PlannedDialogue:
     made = PlannedDialogue(
         id=f"{number:016x}",
         topic=Topic(id=f"{number // 2}", text=f"kites {number // 2}", meta_topic=""),
@@ -19,7 +23,7 @@ def row(number: int, **changes: object) -> PlannedDialogue:
         demonstrations=("a", "b")[: number % 3],
         requirements=("r",),
     )
-    return made.model_copy(update=changes)
+    return replace(made, **changes)
 
 
 def test_rows_come_back_and_share_what_is_equal() -> None:
@@ -59,3 +63,19 @@ def test_a_column_of_another_type_is_refused() -> None:
     at = table.column_names.index("ordinal")
     with pytest.raises(ValueError, match="ordinal"):
         read_plan_rows(table.set_column(at, "ordinal", [["first"]]))
+
+
+@pytest.mark.parametrize("name", ["id", "topic", "slot", "unit", "features"])
+def test_a_row_without_what_every_row_has_is_refused(name: str) -> None:
+    table = make_plan_table([row(1)])
+    field = table.schema.field(name)
+    with pytest.raises(ValueError, match="without a value"):
+        read_plan_rows(table.set_column(table.column_names.index(name), field, pa.array([None], field.type)))
+
+
+def test_a_list_with_a_gap_is_refused() -> None:
+    table = make_plan_table([row(1)])
+    at = table.column_names.index("requirements")
+    gap = pa.array([["r", None]], pa.list_(pa.string()))
+    with pytest.raises(ValueError, match="without a value"):
+        read_plan_rows(table.set_column(at, "requirements", gap))

@@ -9,7 +9,7 @@ import torch
 
 from bench.render import __main__ as bench
 from bench.render import weights
-from bench.render.cases import Case, full_cases, small_cases
+from bench.render.cases import Case, cpu_cases, full_cases, small_cases
 from bench.render.measuring import Figures, Pace, find_batch, measure
 from pipeline.values.records import Modality
 
@@ -90,7 +90,7 @@ def test_a_batch_that_fits_in_no_size_is_said(tmp_path: Path) -> None:
 
 
 def test_full_cases_have_names_of_their_own_and_whole_batches() -> None:
-    cases = [*small_cases(), *full_cases()]
+    cases = [*cpu_cases(), *full_cases()]
     assert len({case.key for case in cases}) == len(cases)
     assert all(case.count % size == 0 for case in cases for size in case.batches)
 

@@ -6,14 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.adapters.readings import FOLDER, INDEX, CorpusReadings
 from pipeline.cli import audit as command
 from pipeline.cli.audit import audit_corpus, parse_limits, parse_options
+from pipeline.contracts.audit import Measure
 from pipeline.execution.audits import AuditSetting, choose_audits
 from pipeline.execution.cluster import PoolShape
 from pipeline.values.errors import CorpusError, ManifestError
+from pipeline.work.audit_summary import Column
 from tests.support.auditing import Here, run_here
 from tests.support.corpora import TinyCorpus
 
@@ -74,6 +77,12 @@ def test_the_command_prints_what_came_out(
     assert found[0]["num_short"] == tiny.ledger.tables["images"]
 
 
+def test_a_share_just_short_of_all_is_not_said_to_be_all() -> None:
+    column = Column(Measure(name="image.x", summary="x", unit="", better="higher", limit=1.0), "image", "x", None)
+    column.extend([f"r{n}" for n in range(3000)], ["d"] * 3000, np.array([0.0, *[2.0] * 2999]))
+    assert command._say_share(column.sum_up(1.0)) == "99.9%"
+
+
 def test_media_that_a_corpus_does_not_have_are_not_told_of(
     tiny: TinyCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +102,9 @@ def test_media_that_a_corpus_does_not_have_are_not_told_of(
     [
         ({"names": ("nothing",)}, "audit 'nothing' is not installed; there are"),
         ({"options": {"picture-basics": {"speed": 3}}}, "audit picture-basics: option speed"),
-        ({"names": ("picture-basics",), "limits": {"image.beauty": 1.0}}, "image.beauty: no measure of these audits"),
+        ({"names": ("picture-qualty",)}, r"'picture-qualty' is not installed; did you mean picture-quality\?"),
+        ({"names": ("picture-basics",), "limits": {"beauty": 1.0}}, "beauty: no measure of these audits; there are"),
+        ({"limits": {"image.contrst": 1.0}}, r"no measure of these audits; did you mean image\.contrast\?"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(
@@ -102,6 +113,16 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     with pytest.raises(ManifestError, match=message):
         audit_corpus(AuditSetting(tiny.root, **setting), PoolShape(), as_json=False)
     assert not (tiny.root / FOLDER).exists()
+
+
+def test_a_ledger_whose_screen_cannot_be_is_named(tiny: TinyCorpus) -> None:
+    path = tiny.root / "ledger.json"
+    ledger = json.loads(path.read_text())
+    ledger["manifest"]["screen"] = {"near_duplicates": "often"}
+    path.write_text(json.dumps(ledger))
+    message = r"ledger\.json: manifest\.screen\.near_duplicates: must be 0\.5 to 1, or off"
+    with pytest.raises(CorpusError, match=message):
+        audit_corpus(AuditSetting(tiny.root), PoolShape(), as_json=False)
 
 
 def test_options_and_limits_are_read_from_words() -> None:

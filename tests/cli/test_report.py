@@ -79,7 +79,7 @@ def test_findings_choose_the_worst_and_count_against_their_meta_topic(tiny: Tiny
     page = write_page(tiny.root, figures, 10**7)
     assert page.count("data:image/webp;base64,") == num_images * 2
     assert "✗ 0.0 % pass" in page
-    assert "limit ≥ 2" in page
+    assert re.search(r"image\.contrast [\d.e-]+, limit ≥ 2 \(image of turn \d\)", page)
 
 
 def test_media_keep_to_the_budget(tiny: TinyCorpus) -> None:

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -215,7 +216,7 @@ def test_trace_shows_calls_without_an_answer(tiny: TinyCorpus, capsys: pytest.Ca
 
 def test_unknown_and_ambiguous_ids_name_candidates(tiny: TinyCorpus) -> None:
     plan = tiny.folder.read_plan()
-    twins = [row.model_copy(update={"id": f"abcd{n:012x}"}) for n, row in enumerate(plan[:2])]
+    twins = [replace(row, id=f"abcd{n:012x}") for n, row in enumerate(plan[:2])]
     tiny.folder.write_plan([*twins, *plan[2:]])
     reader = CorpusReader(tiny.root)
     with pytest.raises(CorpusError, match=r"2 dialogues of .* begin so: abcd000000000000, abcd000000000001"):

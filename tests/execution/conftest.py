@@ -10,6 +10,14 @@ import ray
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
+    # The GPU is declared, not there: enough for where actors are placed.
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        object_store_memory=10**8,
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()

@@ -11,12 +11,14 @@ from pipeline.adapters.verdicts import VerdictBook
 from pipeline.cli.export import choose_ids, export_corpus, parse_splits
 from pipeline.contracts.plugins import read_options
 from pipeline.contracts.review import Verdict
+from pipeline.execution.audits import AuditSetting
 from pipeline.execution.cluster import PoolShape
 from pipeline.execution.driver import Silence
 from pipeline.execution.exports import STATE, ExportSetting, ExportWork
 from pipeline.execution.querying import find_ids
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.work.exporting import Selection, Splits
+from tests.support.auditing import run_here
 from tests.support.corpora import TOPICS, TinyCorpus
 from tests.support.exporting import export_here, export_to
 
@@ -116,6 +118,16 @@ def test_a_selection_takes_what_most_reviewers_say(tiny: TinyCorpus) -> None:
     assert choose_ids(tiny.root, f"id = '{second}'", is_passing=False, verdict="accept") == frozenset()
     with pytest.raises(ManifestError, match="--verdict 'good': is none of accept, reject"):
         choose_ids(tiny.root, None, is_passing=False, verdict="good")
+
+
+def test_what_passes_for_want_of_an_audit_is_told(tiny: TinyCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    total = tiny.ledger.counts["kept"]
+    run_here(AuditSetting(tiny.root, ("structure",), sample=2))
+    choose_ids(tiny.root, None, is_passing=True)
+    assert f"no audit has looked at {total - 2} dialogues of {total}, and" in capsys.readouterr().err
+    run_here(AuditSetting(tiny.root, ("structure",)))
+    choose_ids(tiny.root, None, is_passing=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_name_that_no_dialogue_has_is_refused_and_an_export_that_stands_is_kept(

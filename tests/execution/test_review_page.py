@@ -89,9 +89,8 @@ def open_filters(page: Any) -> None:
 
 
 def count_fitting(page: Any, number: int) -> None:
-    page.wait_for_function(
-        "wanted => document.querySelector('#filters-text').textContent === wanted", arg=f"{number} dialogues fit"
-    )
+    said = "1 dialogue fits" if number == 1 else f"{number} dialogues fit"
+    page.wait_for_function("wanted => document.querySelector('#filters-text').textContent === wanted", arg=said)
 
 
 def test_judging_by_keyboard_alone(tiny: TinyCorpus, page: Any) -> None:
@@ -201,6 +200,20 @@ def test_filters_choose_and_stay(tiny: TinyCorpus, page: Any) -> None:
     count_fitting(page, 0)
     assert page.is_disabled("#accept")
     assert "No dialogue fits" in page.text_content("#dialogue")
+
+
+def test_keys_work_on_after_a_box_was_ticked(tiny: TinyCorpus, page: Any) -> None:
+    open_filters(page)
+    page.focus("input[name=findings]")
+    page.keyboard.press("Space")
+    assert page.is_checked("input[name=findings]")
+    count_fitting(page, len({row["dialogue_id"] for shard in (0, 1) for row in tiny.rows("images", shard)}))
+    name = shown(page)
+    press(page, "a")
+    wait_until(lambda: name in read(tiny))
+    page.fill("input[name=id]", name)
+    page.keyboard.press("Tab")
+    count_fitting(page, 1)
 
 
 def test_an_unreviewed_queue_is_gone_through_to_its_end(tiny: TinyCorpus, page: Any) -> None:

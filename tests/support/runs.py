@@ -20,8 +20,8 @@ WORKER = "ray::RenderWorker"
 """How Ray titles the process of a render worker."""
 
 
-def start_run(manifest: Path, corpus: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pipeline.cli.app", "run", str(manifest), "--corpus", str(corpus)]
+def start_run(manifest: Path, corpus: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pipeline.cli.app", "run", str(manifest), "--corpus", str(corpus), *options]
     environment = {"NO_KEY": "none", **os.environ}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(command, start_new_session=True, env=environment, **output)  # type: ignore[call-overload, no-any-return]

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.values import spoken as steps
+from pipeline.values import spoken_numbers
 from pipeline.values.spoken import is_speakable, spoken_form
 from pipeline.values.spoken_numbers import say_cardinal, say_ordinal, say_year
 
@@ -161,6 +163,21 @@ def test_any_english_text_comes_out_in_the_alphabet_without_digits_and_settled(t
 def test_any_text_of_another_language_is_settled_after_one_call(text: str) -> None:
     spoken = spoken_form(text, "fr")
     assert spoken_form(spoken, "fr") == spoken
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS)
+@example("the flute plays in A minor")
+@example("look at WWW.example")
+@example("\u0663 cats")
+def test_no_step_is_passed_over_that_would_change_a_text(text: str) -> None:
+    quick = spoken_form(text)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_SOME_MARKUP", "_SOME_ADDRESS", "_SOME_SIGN_BEFORE", "_SOME_SIGN"):
+            patch.setattr(steps, name, re.compile(""))
+        patch.setattr(steps, "_PERHAPS_UNSAYABLE", re.compile("(?s:.)"))
+        patch.setattr(spoken_numbers, "_DIGIT", re.compile(""))
+        assert spoken_form(text) == quick
 
 
 @given(st.integers(0, 10**15 - 1))

@@ -23,4 +23,5 @@ def test_a_near_name_is_suggested_and_else_some_are_told() -> None:
     assert suggest("kokro", ["piper", "kokoro"]) == "did you mean kokoro?"
     assert suggest("zzz", ["piper", "kokoro"]) == "there are kokoro, piper"
     assert suggest("zzz", []) == "there are none"
+    assert suggest("zzz", "ihgfedcba", lists_all=True) == "there are a, b, c, d, e, f, g, h, i"
     assert say_some("ihgfedcba") == "a, b, c, d, e, f, g, h, …"

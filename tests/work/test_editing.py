@@ -49,7 +49,7 @@ def planned(turns: tuple[TurnLayout, ...], requirement: str = "make-it-night", *
     shown = ("moon-garden-earthrise", "mothers-bowl-in-five", "oily-hands-ferry-log")
     values = {"id": "0123456789abcdef", "topic": topics("boats")[0], "ordinal": 0, "shard": 0, "unit": 0.5}
     about = {"slot": slot, "demonstrations": shown, "requirements": (requirement,), "features": (EDIT,)}
-    return PlannedDialogue.model_validate({**values, **about, **changes})
+    return PlannedDialogue(**{**values, **about, **changes})
 
 
 def describe(*kept: int) -> str:

@@ -363,7 +363,7 @@ def test_a_pack_key_changes_with_all_that_is_packed_and_nothing_else(shard: Shar
     planned, (a, b) = shard.planned, sorted(shard.of("draw"))[:2]
     key = pack_key(planned, receipts, {}, "")
     changed = receipts["image"].model_copy(update={"sha256": "0" * 64})
-    moved = planned[0].model_copy(update={"slot": planned[0].slot.model_copy(update={"cell": "renamed"})})
+    moved = replace(planned[0], slot=planned[0].slot.model_copy(update={"cell": "renamed"}))
     others = [
         pack_key(planned[1:], receipts, {}, ""),
         pack_key([moved, *planned[1:]], receipts, {}, ""),

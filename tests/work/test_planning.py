@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -365,7 +365,7 @@ def test_a_plan_for_no_topics_is_empty() -> None:
 
 def test_parts_are_counted_over_slots_that_rows_share_and_over_others() -> None:
     rows = plan(many_topics(30), sized())
-    apart = [row.model_copy(update={"slot": row.slot.model_copy(deep=True)}) for row in rows]
+    apart = [replace(row, slot=row.slot.model_copy(deep=True)) for row in rows]
     kinds = [kind for row in rows for turn in row.slot.turns for kind in turn.kinds]
     assert count_parts(rows) == count_parts(apart) == Counter(kinds)
     assert count_parts([]) == {}

@@ -84,6 +84,9 @@ function readQuery() {
   return query;
 }
 
+/** @param {number} count */
+const sayFitting = (count) => (count === 1 ? "1 dialogue fits" : `${count} dialogues fit`);
+
 async function choose() {
   const query = readQuery();
   const wanted = state.shown?.id ?? decodeURIComponent(location.hash.slice(1));
@@ -92,7 +95,7 @@ async function choose() {
   // The filters may have changed again meanwhile.
   if (asked !== state.asked) return;
   state.ids = ids;
-  find("filters-text").textContent = query.size ? `${ids.length} dialogues fit` : "";
+  find("filters-text").textContent = query.size ? sayFitting(ids.length) : "";
   history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);
   ahead = null;
   await show(Math.max(0, ids.indexOf(wanted)));
@@ -293,9 +296,10 @@ async function act(action) {
 function onKey(event) {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && target.matches("input, textarea, select")) return place.focus();
-  const isWriting = target.matches("input, textarea, select");
-  // The space bar works a button or a player that has the focus, as everywhere.
-  const isPressing = event.key === " " && target.matches("button, summary, audio, a");
+  // Nothing is written into a box that is ticked: the keys go on working after it.
+  const isWriting = target.matches("input:not([type=checkbox]), textarea, select");
+  // The space bar works a button, a box or a player that has the focus, as everywhere.
+  const isPressing = event.key === " " && target.matches("button, summary, audio, a, input");
   const isHelping = /** @type {HTMLDialogElement} */ (find("help")).open;
   if (isWriting || isPressing || isHelping || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return undefined;
   const action = /^[1-9]$/.test(event.key) ? () => toggleReason(Number(event.key) - 1) : actions[event.key];

@@ -146,7 +146,7 @@ def test_an_export_is_resumed_and_other_tokenizers_write_anew(
     [
         ({}, "no tokenizer is chosen for any of image, music, speech; say which, e.g. --option music=encodec:"),
         ({"music": "encodec"}, "write TOKENIZER:MODEL"),
-        ({"music": "encoder:a/b"}, "tokenizer 'encoder' is not installed; there are dac, encodec, mimi, vq-image"),
+        ({"music": "encoder:a/b"}, "tokenizer 'encoder' is not installed; did you mean encodec"),
         ({"music": "vq-image:a/b"}, "licence of a/b is not known here"),
         ({"image": "mimi:kyutai/mimi"}, "tokenizer mimi: does not take image; there are vq-image"),
         ({"music": "encodec:facebook/encodec_32khz", "wording": {"end_user": "x"}}, "wording.end_user"),

@@ -16,8 +16,6 @@ from tests.support.runs import kill_all
 CPUS = 2
 """That a node says it has: enough for all actors of one run, since a node that is killed takes its share with it."""
 
-NUM_WORKERS = 1
-
 
 class Nodes:
     """A head that runs nothing, and nodes that run the actors."""
@@ -28,47 +26,57 @@ class Nodes:
         # Ray's own types know nothing of this class.
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._store = store
-        self._workers = [self._add() for _ in range(NUM_WORKERS)]
+        self._workers: list[Any] = []
 
     @property
     def address(self) -> str:
         """What ``execution.address`` of a manifest is to be."""
         return str(self._cluster.address)
 
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def add(self, cpus: int = CPUS, gpus: int = 0) -> None:
+        """Have a node join that says it has so much, whatever the machine has."""
+        self._workers.append(self._cluster.add_node(num_cpus=cpus, num_gpus=gpus, **self._store))
+
     def find_workers(self, title: str) -> list[psutil.Process]:
-        """Return the processes on all nodes whose title begins so."""
+        """Return the workers on all nodes whose title begins so; a node's agents are none, and it ends with them."""
         found = []
         for process in psutil.Process().children(recursive=True):
             try:
-                if (words := process.cmdline()) and words[0].startswith(title):
+                words = process.cmdline()
+                if words and words[0].startswith(title) and not words[0].endswith("Agent"):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
         return found
 
-    def kill_one(self, random: Random) -> None:
-        """Kill a node that runs actors, its daemon and all workers at once, and bring a fresh one in its place."""
-        node = random.choice(self._workers)
+    def kill(self, index: int) -> None:
+        """Kill a node that runs actors, its daemon and all workers at once."""
+        node = self._workers.pop(index)
         started = [info.process.pid for infos in node.all_processes.values() for info in infos]
         family = [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)]
         kill_all([*family, *(child for parent in family for child in parent.children(recursive=True))])
         self._cluster.remove_node(node, allow_graceful=False)
-        self._workers.remove(node)
-        self._workers.append(self._add())
+
+    def replace_one(self, random: Random) -> None:
+        """Kill a node, and bring a fresh one in its place."""
+        self.kill(random.randrange(len(self._workers)))
+        self.add()
 
     def close(self) -> None:
         """Stop all nodes."""
         self._cluster.shutdown()
 
-    def _add(self) -> Any:
-        return self._cluster.add_node(num_cpus=CPUS, **self._store)
-
 
 @contextmanager
-def running_nodes() -> Iterator[Nodes]:
-    """Start the nodes, and stop them when the block ends."""
+def running_nodes(count: int = 1, cpus: int = CPUS) -> Iterator[Nodes]:
+    """Start a head and so many nodes, and stop them when the block ends."""
     nodes = Nodes()
     try:
+        for _ in range(count):
+            nodes.add(cpus)
         yield nodes
     finally:
         nodes.close()

@@ -1,0 +1,163 @@
+"""Runs and commands on a corpus in an object store, beside the same on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.adapters.corpus import PUBLISHED_FOLDERS
+from pipeline.adapters.objects.address import parse_address
+from pipeline.adapters.objects.choosing import everything
+from pipeline.adapters.objects.copy import CLAIM
+from pipeline.adapters.objects.session import open_session
+from pipeline.cli.app import app
+from pipeline.contracts.storage import Row
+from pipeline.values.errors import CorpusError
+from tests.support.endpoint import Endpoint, running_endpoint
+from tests.support.object_server import KEY, SECRET, ObjectServer
+from tests.support.object_store import Machine
+from tests.support.projects import describe, make, verify, write_manifest
+
+TOPICS = {"list": [f"the {number} small bells" for number in range(6)]}
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with running_endpoint() as running:
+        yield running
+
+
+def published(root: Path) -> dict[str, list[Row]]:
+    """Rows of the published tables by table and shard, media included; how long a render took is another matter."""
+    found = {}
+    for folder in PUBLISHED_FOLDERS:
+        for path in (root / folder).glob("*.parquet"):
+            rows: list[Row] = pq.read_table(path).to_pylist()
+            found[f"{folder}/{path.name[:11]}"] = [{**row, "render_seconds": None} for row in rows]
+    return found
+
+
+def files(root: Path) -> set[str]:
+    """Names of a corpus's files, but for the locks of this machine."""
+    paths = [path for path in root.rglob("*") if path.is_file() and path.name != "lock"]
+    return {path.relative_to(root).as_posix() for path in paths}
+
+
+def test_a_run_in_a_store_publishes_the_same_as_one_on_disk(
+    tmp_path: Path, machine: Machine, endpoint: Endpoint
+) -> None:
+    manifest = write_manifest(tmp_path, describe(endpoint.url, topics=TOPICS))
+    on_disk, _ = make(manifest, tmp_path / "disk", has_ray=False)
+    num_calls = len(endpoint.take())
+    with machine("a").writing(may_be_new=True) as root:
+        in_store, _ = make(manifest, root, has_ray=False)
+    assert on_disk is not None
+    assert in_store is not None
+    assert in_store.counts == on_disk.counts
+    assert len(endpoint.take()) == num_calls
+    with machine("b").reading(everything) as root:
+        assert published(root) == published(tmp_path / "disk")
+        assert len(published(root)) > 8
+        assert verify(root).is_sound
+    with machine("b").writing() as root:
+        make(manifest, root, has_ray=False)
+    assert not endpoint.take()
+
+
+def test_another_machine_goes_on_from_the_bucket_alone_and_asks_nothing_twice(
+    tmp_path: Path, machine: Machine, endpoint: Endpoint
+) -> None:
+    manifest = write_manifest(tmp_path, describe(endpoint.url, topics=TOPICS))
+    make(manifest, tmp_path / "disk", has_ray=False)
+    num_calls = len(endpoint.take())
+    with machine("a").writing(may_be_new=True) as root:
+        make(manifest, root, until="scenarios", has_ray=False)
+    with machine("b").writing() as root:
+        make(manifest, root, until="dialogues", has_ray=False)
+    shutil.rmtree(machine("a").home)
+    with machine("a").writing() as root:
+        make(manifest, root, has_ray=False)
+        assert published(root) == published(tmp_path / "disk")
+    assert len(endpoint.take()) == num_calls
+
+
+def test_a_run_goes_on_from_journals_of_a_shard_that_was_not_finished(
+    tmp_path: Path, machine: Machine, endpoint: Endpoint
+) -> None:
+    manifest = write_manifest(tmp_path, describe(endpoint.url, topics=TOPICS))
+    make(manifest, tmp_path / "disk", has_ray=False)
+    num_calls = len(endpoint.take())
+    with machine("a").writing(may_be_new=True) as root:
+        make(manifest, root, until="dialogues", has_ray=False)
+        for path in (root / "work" / "shards").rglob("dialogues*"):
+            if path.suffix in (".json", ".parquet"):
+                path.unlink()  # as if the stages had been killed before they committed
+    with machine("b").writing() as root:
+        make(manifest, root, has_ray=False)
+        assert published(root) == published(tmp_path / "disk")
+    assert len(endpoint.take()) == num_calls
+
+
+def test_the_commands_work_on_an_address(
+    tmp_path: Path, store: ObjectServer, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    address = "s3://data/commands/many"
+    manifest = write_manifest(tmp_path, describe(endpoint.url, topics=TOPICS))
+    session = open_session(parse_address(Path(address)), lambda text: None)
+    with session.writing(may_be_new=True) as root:
+        make(manifest, root, has_ray=False)
+
+    def run(*words: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, list(words))
+        assert result.exit_code == code, f"{words}: {result.output} {result.exception!r}"
+        assert KEY not in result.output
+        assert SECRET not in result.output
+        return result.output
+
+    assert "kept" in run("status", address)
+    assert "sound" in run("verify", address)
+    assert "bells" in run("show", address)
+    assert "Nothing is to do" in run("plan", str(manifest), "--corpus", address)
+    assert "Nothing was to do" in run("run", str(manifest), "--corpus", address)
+    run("failures", address)
+    run("gc", address)
+    assert "Nothing to remove" in run("gc", address)
+    assert {name for name in session.bucket.list() if name != CLAIM} == files(session.root)
+    run("report", address)
+    assert "report.html" in session.bucket.list()
+    run("export", address, str(tmp_path / "out"), "--to", "messages")
+    assert list((tmp_path / "out").rglob("*.jsonl*"))
+
+
+@pytest.mark.parametrize("name", ["ledger.json", "work/shards/00000/dialogues.json"])
+def test_a_damaged_pointer_in_the_bucket_is_found_set_aside_and_made_anew(
+    tmp_path: Path, machine: Machine, endpoint: Endpoint, name: str
+) -> None:
+    manifest = write_manifest(tmp_path, describe(endpoint.url, topics=TOPICS))
+    with machine("a").writing(may_be_new=True) as root:
+        make(manifest, root, has_ray=False)
+        made = published(root)
+    found = machine("b").bucket.read(name)
+    assert found is not None
+    machine("b").bucket.replace(name, found[0][:100], found[1])
+    with machine("a").writing() as root:
+        assert not verify(root, fix=True).is_sound
+    with machine("a").writing() as root:
+        make(manifest, root, has_ray=False)
+    with machine("b").reading(everything) as root:
+        assert verify(root).is_sound
+        assert published(root) == made
+
+
+def test_commands_that_need_a_folder_say_so(store: ObjectServer) -> None:
+    for words in (["review", "s3://data/demo"], ["import", "s3://data/demo", "out"]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, CorpusError)
+        assert "works on folders alone" in str(result.exception)
