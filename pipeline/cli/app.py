@@ -302,12 +302,16 @@ def report(
     samples: Annotated[int, typer.Option(min=0, help="Dialogues to show: so many of the worst, as many others.")] = 6,
     media_mb: Annotated[float, typer.Option(min=0.0, help="Megabytes of the page that media may take.")] = 16.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and write no page.")] = False,
+    round_trip: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Audited copy by `round-trip`: say what its tokens cost.", show_default=False),
+    ] = None,
 ) -> None:
     """Write what a corpus holds, how good it is and what it cost, as one page that needs no network."""
     from pipeline.cli.report import report_corpus
 
     with at_hand(corpus, Use.CHANGE if out is None and not as_json else Use.ALL) as folder:
-        report_corpus(folder, on_disk(out, "report --out"), samples, media_mb, as_json)
+        report_corpus(folder, on_disk(out, "report --out"), samples, media_mb, as_json, round_trip)
 
 
 @app.command()
@@ -332,7 +336,7 @@ def export(  # noqa: PLR0913  an option is a parameter
     corpus: CorpusFolder,
     out: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
     to: Annotated[
-        str, typer.Option(help="hf, webdataset, messages, parquet, anyinstruct, anygpt or another package's.")
+        str, typer.Option(help="hf, webdataset, messages, parquet, tokens, anyinstruct, anygpt or another package's.")
     ],
     split: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -352,6 +356,10 @@ def export(  # noqa: PLR0913  an option is a parameter
         typer.Option(help='SQL over the dialogues\' columns, e.g. "num_rounds > 1".', show_default=False),
     ] = None,
     passing: Annotated[bool, typer.Option("--passing", help="Leave out dialogues that an audit faults.")] = False,
+    verdict: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Take what most reviewers of a dialogue accept, or reject: accept or reject."),
+    ] = None,
     option: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="option=value of the export, e.g. media=data.", show_default=False),
@@ -378,7 +386,7 @@ def export(  # noqa: PLR0913  an option is a parameter
             read_options(option or []),
             parse_splits(split or [], split_by),
             Selection(cells=tuple(cell or ()), meta_topics=tuple(meta_topic or ())),
-            choose_ids(folder, where, passing),
+            choose_ids(folder, where, passing, verdict),
         )
         code = export_corpus(setting, PoolShape(workers, 1.0, 0.0, address), as_json)
     raise typer.Exit(code)

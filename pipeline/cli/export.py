@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -16,10 +17,12 @@ from rich.table import Table
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import PublishedCorpus
 from pipeline.adapters.readings import CorpusReadings
+from pipeline.adapters.verdicts import VerdictBook, find_agreed
 from pipeline.cli.following import follow
 from pipeline.cli.plain import plain
 from pipeline.cli.run import INTERRUPTED
 from pipeline.contracts.export import ExportSummary
+from pipeline.contracts.review import Decision
 from pipeline.contracts.watch import Drained
 from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.exports import INDEX, STATE, ExportRun, ExportSetting, ExportWork
@@ -78,13 +81,16 @@ def parse_splits(words: list[str], by: str) -> Splits:
         raise ManifestError(f"{flag}: {error['msg'].removeprefix('Value error, ')}") from exc
 
 
-def choose_ids(corpus: Path, where: str | None, is_passing: bool) -> frozenset[str] | None:
-    """Return the dialogues that a query finds and no audit faults; None where neither is asked for.
+def choose_ids(corpus: Path, where: str | None, is_passing: bool, verdict: str | None = None) -> frozenset[str] | None:
+    """Return the dialogues that a query finds, people judged so and no audit faults; None where nothing is asked for.
 
     Raises:
-        ManifestError: the query is wrong, or the corpus was never audited.
+        ManifestError: the query or the verdict is wrong, or the corpus was never audited or reviewed.
     """
     found = None if where is None else find_ids(corpus, where)
+    if verdict is not None:
+        judged = _find_judged(corpus, verdict)
+        found = judged if found is None else found & judged
     if not is_passing:
         return found
     readings = CorpusReadings(corpus)
@@ -94,6 +100,16 @@ def choose_ids(corpus: Path, where: str | None, is_passing: bool) -> frozenset[s
     everything = find_ids(corpus, "true") if found is None else found
     _warn_of_unaudited(corpus, everything, readings)
     return frozenset(everything - short)
+
+
+def _find_judged(corpus: Path, verdict: str) -> frozenset[str]:
+    """Return the dialogues of which most reviewers say so; ties and those that nobody judged are left out."""
+    if verdict not in get_args(Decision):
+        raise ManifestError(f"--verdict {verdict!r}: is none of {', '.join(get_args(Decision))}")
+    verdicts = VerdictBook(corpus).by_dialogue()
+    if not verdicts:
+        raise ManifestError(f"--verdict: nobody has judged {corpus}; run `anyinstruct review` on it first")
+    return frozenset(name for name, some in verdicts.items() if find_agreed(some) == verdict)
 
 
 def _warn_of_unaudited(corpus: Path, wanted: Collection[str], readings: CorpusReadings) -> None:

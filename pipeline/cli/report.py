@@ -10,19 +10,27 @@ from rich.console import Console
 from pipeline.adapters.files import replacing
 from pipeline.cli.plain import plain
 from pipeline.execution.reporting import gather_figures, write_page
+from pipeline.execution.token_costs import find_token_costs
 from pipeline.work.report_figures import Figures
 from pipeline.work.report_page import counts_add_up
 
 PAGE = "report.html"
 
 
-def report_corpus(corpus: Path, out: Path | None, num_samples: int, media_megabytes: float, as_json: bool) -> None:
+def report_corpus(
+    corpus: Path, out: Path | None, num_samples: int, media_megabytes: float, as_json: bool, copy: Path | None = None
+) -> None:
     """Write the page and say in a few lines what is on it; or print the same figures as JSON.
+
+    Args:
+        copy: Of the corpus, with its media through tokens and back; what that cost stands in the report.
 
     Raises:
         CorpusError: it is no corpus, a file of it is damaged, or the page cannot be written.
     """
     figures = gather_figures(corpus, num_samples)
+    if copy is not None:
+        figures = figures.model_copy(update={"round_trip": find_token_costs(figures, copy)})
     if as_json:
         print(
             json.dumps(

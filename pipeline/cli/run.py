@@ -23,6 +23,7 @@ from pipeline.execution.driver import Run
 from pipeline.execution.forecast import forecast
 from pipeline.execution.project import Project, load_project
 from pipeline.execution.retrying import Retrying
+from pipeline.execution.tokenizing import find_tokenizing
 from pipeline.values.errors import ManifestError
 from pipeline.values.stages import Until
 from pipeline.values.units import USD
@@ -63,6 +64,7 @@ def run_manifest(manifest: Path, corpus: Path | None, limits: RunLimits, address
     project = replace(load_project(manifest, corpus), address=address)
     limit, until = limits.limit, limits.until
     budget = check_ready(project, limit, until, limits.budget)
+    tokenizing = find_tokenizing(project)
     again = f"anyinstruct run {manifest}" + (f" --corpus {corpus}" if corpus else "")
     again += f" --address {address}" if address else ""
     started = time.monotonic()
@@ -75,6 +77,11 @@ def run_manifest(manifest: Path, corpus: Path | None, limits: RunLimits, address
             with run.telling_failures():
                 fetch_models(ModelCache(), project.model_names(), console)
             ledger = asyncio.run(execute(run, console))
+            if tokenizing is not None and ledger is not None:
+                # Imported late: it needs this module's exit codes.
+                from pipeline.cli.tokenizing import write_tokens
+
+                write_tokens(*tokenizing, console)
         finally:
             lock.release()
     except BudgetReached as exc:

@@ -151,6 +151,15 @@ class ExportOptions(BaseModel):
         """Return what is written into the export's index: all of them, but no paths of this machine."""
         return self.model_dump(mode="json")
 
+    def identity(self) -> dict[str, Any]:
+        """Return what the export's output depends on, for receipts: all of them."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def found_beside(cls, corpus: Path) -> dict[str, Any]:
+        """Return options that follow from what lies in a corpus's folder; those that a person states go before them."""
+        return {}
+
 
 class ExportPlugin(Protocol):
     """What an entry point names. Cheap to import; everything but :meth:`open` and :meth:`finish` is instant."""

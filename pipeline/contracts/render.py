@@ -188,6 +188,15 @@ class RendererOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def idle_options(options: type[BaseModel]) -> set[str]:
+    """Return the options that change no output, and so are no part of a fingerprint."""
+    return {
+        name
+        for name, field in options.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("changes_output") is False
+    }
+
+
 Licence = Annotated[str, "SPDX identifier, or the licence's usual name"]
 
 

@@ -24,7 +24,7 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.samples import read_samples
 from pipeline.contracts.export import ExportedFile, ExportOptions, ExportPart, ExportPlugin, ExportSummary
-from pipeline.contracts.plugins import choose_plugin, known_plugins
+from pipeline.contracts.plugins import choose_plugin, find_plugin, known_plugins
 from pipeline.contracts.storage import Row
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.execution.audits import Workers
@@ -63,7 +63,9 @@ class ExportSetting:
         Raises:
             ManifestError: it is not installed or cannot run here, or an option is wrong.
         """
-        return choose_plugin("export", known_exports(), self.to, self.options)
+        known = known_exports()
+        found = find_plugin("export", known, self.to).options.found_beside(self.corpus)
+        return choose_plugin("export", known, self.to, {**found, **self.options})
 
 
 def known_exports() -> dict[str, ExportPlugin]:
@@ -88,7 +90,7 @@ class ExportWork:
         setting = self._setting
         chosen = None if setting.chosen_ids is None else sorted(setting.chosen_ids)
         rules = [setting.splits.model_dump(mode="json"), setting.selection.model_dump(mode="json"), chosen]
-        return content_key(self._plugin.name, self._plugin.version, self._options.model_dump(mode="json"), rules)
+        return content_key(self._plugin.name, self._plugin.version, self._options.identity(), rules)
 
     def parts(self, shard: PublishedShard) -> list[ExportPart] | None:
         """Return a shard's parts where they are there and up to date, else None."""

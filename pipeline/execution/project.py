@@ -20,7 +20,14 @@ from pipeline.adapters.topic_files import make_topic, read_topics
 from pipeline.adapters.voices import load_voices
 from pipeline.adapters.yaml_file import Document, Refused, load_yaml, read_document
 from pipeline.contracts.remote import RemotePlugin
-from pipeline.contracts.render import EditsPictures, ReadsLanguages, RendererOptions, RendererPlugin, Voice
+from pipeline.contracts.render import (
+    EditsPictures,
+    ReadsLanguages,
+    RendererOptions,
+    RendererPlugin,
+    Voice,
+    idle_options,
+)
 from pipeline.execution.checking import find_problems
 from pipeline.execution.gathering import check_unmade
 from pipeline.values.errors import ManifestError
@@ -158,12 +165,7 @@ class Project:
     def renderer_key(self, modality: Modality) -> str:
         """Fingerprint of a renderer: name, version, model files, and the options that change what comes out."""
         plugin, options = self.plugin(modality), self.options(modality)
-        idle = {
-            name
-            for name, field in plugin.options.model_fields.items()
-            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("changes_output") is False
-        }
-        chosen = options.model_dump(mode="json", exclude=idle)
+        chosen = options.model_dump(mode="json", exclude=idle_options(plugin.options))
         return content_key(plugin.name, plugin.version, chosen, list(plugin.models(options)))
 
     def edits_pictures(self) -> bool:

@@ -61,6 +61,7 @@ class RoundTripWork:
         self._state = setting.out / STATE
         self._source = PublishedCorpus(setting.corpus)
         self._schemas = self._read_schemas()
+        self._identities = {kind: choice.identity for kind, choice in setting.choices.items()}
 
     def execute(self, on_shard: Callable[[int, int], None]) -> dict[str, int]:
         """Copy all shards.
@@ -146,7 +147,7 @@ class RoundTripWork:
 
     def _key(self, shard: PublishedShard) -> str:
         stats = [[subject, path.name, path.stat().st_size] for subject, path in sorted(shard.files.items())]
-        return content_key(stats, {kind: choice.model_dump() for kind, choice in self._setting.choices.items()})
+        return content_key(stats, self._identities)
 
 
 def _restore_picture(old: bytes, new: bytes) -> tuple[bytes, str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from pipeline.values.paths import FilePath
 from pipeline.values.records import Modality
 from pipeline.values.section import Section
 from pipeline.values.texts import Texts
+from pipeline.values.tokenizing import Tokenize
 from pipeline.values.units import USD, Pixels, Seconds
 from pipeline.values.voice_sets import parse_voice_set
 from pipeline.values.workers import ONE, Workers
@@ -432,6 +433,9 @@ class Manifest(Section):
     screen: Screen = Screen()
     # Left out where unstated, so that a manifest without it is written as it was before there was such a key.
     repair: RepairPlan = Field(default=RepairPlan(), exclude_if=_is_plain)
+    # The same holds for this one.
+    tokenize: Tokenize | None = Field(None, exclude_if=_is_absent)
+    """Codes of the media, beside the corpus."""
     budget: USD | None = Field(None, ge=0)
     """Most that all runs of the corpus together may spend on calls, of the LLM and for media; changes no output."""
     execution: Execution = Execution()

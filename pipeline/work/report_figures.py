@@ -143,6 +143,23 @@ class Origin(Record):
     prices: tuple[tuple[str, str], ...]
 
 
+class TokenCost(Record):
+    """One measure before and after media went through a tokenizer and back, by its median.
+
+    Attributes:
+        pass_before, pass_after: Shares that pass; None without a limit.
+    """
+
+    measure: str
+    about: str
+    unit: str
+    before: float | None
+    after: float | None
+    difference: float | None
+    pass_before: float | None
+    pass_after: float | None
+
+
 class Figures(Record):
     """All figures of one corpus.
 
@@ -154,6 +171,7 @@ class Figures(Record):
         share_audited: By audit, the share of its records in the corpus that were measured.
         origin: None without a ledger.
         repairs: None where nothing was repaired.
+        round_trip: What tokens cost; empty where no copy that went through them was named.
         worst, random: Ids of the dialogues that the page shows.
     """
 
@@ -181,6 +199,7 @@ class Figures(Record):
     worst: tuple[str, ...]
     random: tuple[str, ...]
     repairs: Passing | None = None
+    round_trip: tuple[TokenCost, ...] = ()
 
     @property
     def usd(self) -> USD | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,16 @@ import pytest
 from pipeline.adapters.decoding import decode_picture, decode_sound
 from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus, PublishedShard
 from pipeline.adapters.tokenizers.choosing import TokenizerChoice
+from pipeline.cli.report import report_corpus
 from pipeline.cli.round_trip import make_round_trip, read_choices
 from pipeline.contracts.audit import Subject
 from pipeline.contracts.storage import Row
+from pipeline.execution.audits import AuditSetting
+from pipeline.execution.comparing import compare_corpora
 from pipeline.execution.round_trip import RoundTripWork
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.values.ids import sha256_hex
+from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus
 from tests.support.tiny_tokenizers import options_for, save_tiny_tokenizer
 
@@ -71,6 +76,35 @@ def test_shards_that_are_whole_are_not_made_again(
     monkeypatch.setattr(RoundTripWork, "_copy", note)
     make_round_trip(tiny.root, out, {"image": chosen["image"]})
     assert copied == [1]
+
+
+def test_a_copy_is_audited_and_a_report_says_what_its_tokens_cost(
+    tiny: TinyCorpus, tmp_path: Path, chosen: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Random weights say nothing of a tokenizer's quality; that both sides are measured alike is what counts here."""
+    out = tmp_path / "copy"
+    make_round_trip(tiny.root, out, chosen)
+    with pytest.raises(CorpusError, match="has no reading of media that the corpus has too"):
+        report_corpus(tiny.root, None, 0, 1.0, as_json=False, copy=out)
+    for root in (tiny.root, out):
+        run_here(AuditSetting(root, ("picture-basics", "speech-basics")))
+    found = compare_corpora(tiny.root, out)
+    medians = {pair.name: pair.medians for pair in found.measures}
+    assert found.samples.num_changed > 0
+    capsys.readouterr()
+    report_corpus(tiny.root, None, 0, 1.0, as_json=True, copy=out)
+    costs = {row["measure"]: row for row in json.loads(capsys.readouterr().out)["round_trip"]}
+    assert costs
+    for name, row in costs.items():
+        assert (row["before"], row["after"]) == (medians[name].first, medians[name].second)
+        assert row["difference"] == row["after"] - row["before"]
+    assert any(row["difference"] for row in costs.values())
+    report_corpus(tiny.root, tmp_path / "page.html", 0, 1.0, as_json=False, copy=out)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "What tokens cost" in page
+    assert all(name in page for name in costs)
+    with pytest.raises(CorpusError, match="is no copy that went through tokens"):
+        report_corpus(tiny.root, None, 0, 1.0, as_json=True, copy=tiny.root)
 
 
 def test_a_wrong_choice_or_place_is_told(tiny: TinyCorpus, tmp_path: Path, chosen: dict[str, Any]) -> None:

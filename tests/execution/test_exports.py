@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.verdicts import VerdictBook
 from pipeline.cli.export import choose_ids, export_corpus, parse_splits
 from pipeline.contracts.plugins import read_options
+from pipeline.contracts.review import Verdict
 from pipeline.execution.audits import AuditSetting
 from pipeline.execution.cluster import PoolShape
 from pipeline.execution.driver import Silence
@@ -96,6 +98,26 @@ def test_a_selection_takes_cells_and_queries(tiny: TinyCorpus, tmp_path: Path) -
         find_ids(tiny.root, "colour = 3")
     with pytest.raises(ManifestError, match="was never audited"):
         choose_ids(tiny.root, None, is_passing=True)
+
+
+def test_a_selection_takes_what_most_reviewers_say(tiny: TinyCorpus) -> None:
+    first, second, third, *_ = sorted(find_ids(tiny.root, "cell = 'sing'") | find_ids(tiny.root, "true"))
+    with pytest.raises(ManifestError, match=r"nobody has judged .*; run `anyinstruct review` on it first"):
+        choose_ids(tiny.root, None, is_passing=False, verdict="accept")
+    book = VerdictBook(tiny.root)
+    for reviewer, dialogue, decision in (
+        ("anna", first, "accept"),
+        ("anna", second, "reject"),
+        ("anna", third, "accept"),
+        ("ben", third, "reject"),
+    ):
+        verdict = Verdict.model_validate({"dialogue_id": dialogue, "decision": decision})
+        book.file(reviewer).append(verdict)
+    assert choose_ids(tiny.root, None, is_passing=False, verdict="accept") == {first}, "a tie is no acceptance"
+    assert choose_ids(tiny.root, None, is_passing=False, verdict="reject") == {second}
+    assert choose_ids(tiny.root, f"id = '{second}'", is_passing=False, verdict="accept") == frozenset()
+    with pytest.raises(ManifestError, match="--verdict 'good': is none of accept, reject"):
+        choose_ids(tiny.root, None, is_passing=False, verdict="good")
 
 
 def test_what_passes_for_want_of_an_audit_is_told(tiny: TinyCorpus, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,30 +13,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.adapters.exports.anygpt_options import AnygptOptions
+from pipeline.adapters.exports.encoding import Encoder, Waiting
 from pipeline.adapters.exports.rows import RowFile
+from pipeline.adapters.exports.token_tables import INDEX, SPELLED, describe_codes
 from pipeline.adapters.files import read_json
-from pipeline.contracts.export import ExportOptions, ExportSummary, Piece, Sample
-from pipeline.contracts.tokenizer import Tokenizer
+from pipeline.contracts.export import ExportOptions, ExportSummary, Sample
 from pipeline.values.errors import CorpusError
 from pipeline.values.token_strings import Alphabet, Codes, Speller, TokenPart, Wording
 
-SCHEMA = pa.schema(
-    [
-        ("dialogue_id", pa.string()),
-        ("turn", pa.int16()),
-        ("part", pa.int16()),
-        ("role", pa.string()),
-        ("kind", pa.string()),
-        ("asset", pa.string()),
-        ("in_row", pa.bool_()),
-        ("num_frames", pa.int32()),
-        ("codes", pa.list_(pa.list_(pa.int32()))),
-    ]
-)
-INDEX = "tokens.json"
 VOCABULARY = "vocabulary.txt"
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
@@ -46,10 +32,11 @@ class TokenRows:
 
     def __init__(self, options: AnygptOptions, staging: Path, split: str, shard: int) -> None:
         self._options = options
-        self._tokenizers: dict[str, Tokenizer] = {kind: choice.open() for kind, choice in options.choices.items()}
+        self._encoder = Encoder(options.choices, options.kept, options.kept_kinds, shard)
+        self._facts = self._encoder.facts
         self._alphabets: dict[str, Alphabet] = {
-            kind: options.alphabet(kind, tokenizer.facts)  # type: ignore[arg-type]  # the keys are the options' own
-            for kind, tokenizer in self._tokenizers.items()
+            kind: options.alphabet(kind, facts)  # type: ignore[arg-type]  # the keys are the options' own
+            for kind, facts in self._facts.items()
         }
         self._speller = Speller(self._alphabets, options.wording)
         self._count_words = options.word_counter()
@@ -57,27 +44,18 @@ class TokenRows:
         self._staging = staging
         # Open only while a batch is written: whoever fails in between leaves no open file behind.
         (staging / self._path).touch()
-        self._codes = RowFile(staging, f"tokens/{split}/{shard:05d}.parquet", SCHEMA, ())
+        self._codes = RowFile(staging, f"tokens/{split}/{shard:05d}.parquet", SPELLED, ())
         self._facts_path = f"lengths/{split}-{shard:05d}.json"
-        self._waiting: list[tuple[Sample, dict[str, Any]]] = []
+        self._waiting: list[Waiting] = []
         self._num_media = 0
         self._lengths: list[int] = []
         self._counts = {"dialogues": 0, "cut": 0, "turns_cut": 0, "too_long": 0, "not_alternating": 0}
 
     def add(self, sample: Sample) -> None:
         """Take a dialogue; it is written with its batch."""
-        prepared = {}
-        for piece in sample.pieces():
-            if piece.medium is None or not self._options.check_kind(sample.id, piece.medium.kind):
-                continue
-            try:
-                prepared[piece.place] = self._tokenizers[piece.medium.kind].prepare(piece.medium.data)
-            except ValueError as exc:
-                raise CorpusError(
-                    f"dialogue {sample.id}: {piece.medium.kind}: {exc}; run `anyinstruct verify` on the corpus"
-                ) from exc
-        self._waiting.append((sample, prepared))
-        self._num_media += len(prepared)
+        waiting = self._encoder.prepare(sample, self._options.check_kind)
+        self._waiting.append(waiting)
+        self._num_media += len(waiting.due) + len(waiting.codes)
         if self._num_media >= self._options.batch:
             self._flush()
 
@@ -86,7 +64,7 @@ class TokenRows:
         self._flush()
         facts = {
             "alphabets": {kind: alphabet.model_dump() for kind, alphabet in self._alphabets.items()},
-            "tokenizers": {kind: tokenizer.facts.model_dump() for kind, tokenizer in self._tokenizers.items()},
+            "tokenizers": {kind: facts.model_dump() for kind, facts in self._facts.items()},
             "counts": self._counts,
             "lengths": self._lengths,
         }
@@ -96,19 +74,10 @@ class TokenRows:
         return {self._path: len(self._lengths), **self._codes.close()}
 
     def _flush(self) -> None:
-        codes: dict[tuple[int, str], Codes] = {}
-        for kind, tokenizer in self._tokenizers.items():
-            places = [
-                (index, piece.place)
-                for index, (sample, prepared) in enumerate(self._waiting)
-                for piece in sample.pieces()
-                if piece.kind == kind and piece.place in prepared
-            ]
-            media = [self._waiting[index][1][place] for index, place in places]
-            codes.update(zip(places, tokenizer.encode(media), strict=True))
+        self._encoder.encode(self._waiting)
         with (self._staging / self._path).open("a", encoding="utf-8") as file:
-            for index, (sample, prepared) in enumerate(self._waiting):
-                self._write(file, sample, {place: codes[index, place] for place in prepared})
+            for one in self._waiting:
+                self._write(file, one.sample, one.codes)
         self._waiting, self._num_media = [], 0
 
     def _write(self, file: IO[str], sample: Sample, codes: Mapping[str, Codes]) -> None:
@@ -126,7 +95,8 @@ class TokenRows:
         for piece in pieces:
             if piece.place in codes:
                 array = codes[piece.place]
-                self._codes.add(_describe(sample, piece, array, piece.turn < len(messages)), array.nbytes)
+                row = {**describe_codes(sample, piece, array), "in_row": piece.turn < len(messages)}
+                self._codes.add(row, array.nbytes)
 
     def _fit(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
         """Return the first whole rounds that fit; what goes is counted."""
@@ -141,20 +111,6 @@ class TokenRows:
             self._counts["cut" if kept else "too_long"] += 1
             self._counts["turns_cut"] += len(messages) - kept
         return messages[:kept]
-
-
-def _describe(sample: Sample, piece: Piece, codes: Codes, is_in_row: bool) -> dict[str, Any]:
-    return {
-        "dialogue_id": sample.id,
-        "turn": piece.turn,
-        "part": piece.part,
-        "role": piece.role,
-        "kind": piece.kind,
-        "asset": None if piece.medium is None else piece.medium.row["id"],
-        "in_row": is_in_row,
-        "num_frames": codes.shape[1],
-        "codes": codes.tolist(),
-    }
 
 
 def read_speller(out: Path) -> Speller:

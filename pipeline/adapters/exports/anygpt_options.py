@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.adapters.exports.token_tables import INDEX, TOKENS, KeptIndex
 from pipeline.adapters.tokenizers.choosing import TokenizerChoice
 from pipeline.contracts.export import ExportOptions
 from pipeline.contracts.tokenizer import TokenizerFacts
@@ -50,6 +52,8 @@ class AnygptOptions(ExportOptions):
             counts as a token, which is the most that byte-level tokenizers make of it.
         has_text: Whether rows also carry the dialogue in its chat template.
         batch: Media encoded at once.
+        tokens: Folder of codes that lie there already, which are taken for every kind whose tokenizer is the same one
+            or is not stated; found beside the corpus where a run has left it.
     """
 
     image: TokenizerChoice | Literal["words"] | None = None
@@ -61,6 +65,8 @@ class AnygptOptions(ExportOptions):
     text_tokenizer: str | None = None
     has_text: bool = True
     batch: int = Field(default=16, ge=1, le=256)
+    # A path of this machine that changes no output: in no receipt and no index.
+    tokens: Path | None = Field(default=None, exclude=True)
 
     @field_validator(*KINDS, mode="before")
     @classmethod
@@ -70,7 +76,7 @@ class AnygptOptions(ExportOptions):
 
     @model_validator(mode="after")
     def _can_tokenize(self) -> AnygptOptions:
-        if not self.choices:
+        if not (self.choices or self.kept_kinds):
             raise ValueError(f"no tokenizer is chosen for any of {', '.join(KINDS)}; {_HOW}")
         for kind, choice in self.choices.items():
             try:
@@ -85,6 +91,33 @@ class AnygptOptions(ExportOptions):
         chosen = {kind: getattr(self, kind) for kind in KINDS}
         return {kind: choice for kind, choice in chosen.items() if isinstance(choice, TokenizerChoice)}
 
+    @cached_property
+    def kept(self) -> KeptIndex | None:
+        """What codes lie there already."""
+        return None if self.tokens is None else KeptIndex(self.tokens)
+
+    @cached_property
+    def kept_kinds(self) -> frozenset[str]:
+        """Kinds whose codes are taken from there."""
+        found = {} if self.kept is None else self.kept.identities
+        stated = {kind: getattr(self, kind) for kind in found}
+        return frozenset(
+            kind
+            for kind, choice in stated.items()
+            if choice is None or (isinstance(choice, TokenizerChoice) and choice.identity == found[kind])
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """All options, tokenizers with their weights; codes are the same whether taken or made."""
+        kept = {kind: self.kept.identities[kind] for kind in self.kept_kinds} if self.kept else {}
+        stated = {kind: choice.identity for kind, choice in self.choices.items()}
+        return {**self.model_dump(mode="json"), **stated, **kept}
+
+    @classmethod
+    def found_beside(cls, corpus: Path) -> dict[str, Any]:
+        """Codes that a run has left in its corpus."""
+        return {"tokens": corpus / TOKENS} if (corpus / TOKENS / INDEX).is_file() else {}
+
     def as_published(self) -> dict[str, Any]:
         """All options, folders by their own names."""
         own = {kind: choice.as_published() for kind, choice in self.choices.items()}
@@ -97,9 +130,9 @@ class AnygptOptions(ExportOptions):
         Raises:
             CorpusError: nobody said.
         """
-        if getattr(self, kind) is None:
+        if getattr(self, kind) is None and kind not in self.kept_kinds:
             raise CorpusError(f"dialogue {dialogue}: has {kind}, and no tokenizer is chosen for it; {_HOW}")
-        return kind in self.choices
+        return kind in self.choices or kind in self.kept_kinds
 
     def alphabet(self, kind: Kind, facts: TokenizerFacts) -> Alphabet:
         """Return how media of a kind are spelled.

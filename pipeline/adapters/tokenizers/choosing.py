@@ -9,10 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 
-from pipeline.adapters.weights import is_folder, name_source
+from pipeline.adapters.weights import is_folder, locate_source, name_source
 from pipeline.contracts.plugins import choose_plugin, known_plugins
+from pipeline.contracts.render import idle_options
 from pipeline.contracts.tokenizer import ENTRY_POINTS, Tokenizer, TokenizerPlugin
 from pipeline.values.errors import ManifestError
+from pipeline.values.ids import content_key
+
+_HASHED = ("*.json", "*.safetensors")
+"""Files of a folder that change codes."""
 
 
 class TokenizerChoice(BaseModel):
@@ -46,6 +51,24 @@ class TokenizerChoice(BaseModel):
         model = self.others.get("model")
         shown = {"model": name_source(model)} if isinstance(model, str) and is_folder(model) else {}
         return {"tokenizer": self.tokenizer, **self.others, **shown}
+
+    @property
+    def identity(self) -> str:
+        """Hash over what its codes depend on: tokenizer, options, and the files of weights that lie in a folder.
+
+        A model of the hub counts by its name and the revision stated.
+
+        Raises:
+            ManifestError: there is no such tokenizer, or an option is wrong.
+            ModelFileError: there is no such folder, or no weights in it.
+        """
+        plugin, checked = _choose(self.tokenizer, self.others)
+        options = checked.model_dump(mode="json", exclude=idle_options(plugin.options))
+        model = options.get("model")
+        if isinstance(model, str) and is_folder(model):
+            # Where the folder lies changes no code, what lies in it does.
+            options["model"] = locate_source(model, None, wanted=_HASHED).revision
+        return content_key(plugin.name, plugin.version, options)
 
     def check(self, kind: str) -> None:
         """Check it without loading anything.

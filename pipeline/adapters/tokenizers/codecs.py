@@ -1,7 +1,9 @@
 """``encodec``, ``mimi`` and ``dac``: neural codecs of transformers, for music and speech.
 
 All three quantise in residual steps: the first codebooks of a sound are the same however many are asked for, and any
-number of the first ones can be decoded. Sound is mixed to one channel and brought to the codec's sample rate.
+number of the first ones can be decoded. ``mimi``'s first codebook was taught by a speech model to follow meaning, so a
+language model can be given that one alone (``layers: 1`` of an export) while the array keeps the others. Sound is mixed
+to one channel and brought to the codec's sample rate.
 """
 
 from __future__ import annotations

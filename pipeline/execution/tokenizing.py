@@ -1,0 +1,32 @@
+"""The last stage of a run: the codes of a corpus's media beside it, by the tokenizers that its manifest names.
+
+It is an export to ``tokens`` into a folder of the corpus, with an export's receipts: shards that have not changed since
+are not encoded again, and those that are gone take their codes with them.
+"""
+
+from __future__ import annotations
+
+from pipeline.adapters.exports.token_tables import TOKENS
+from pipeline.execution.cluster import PoolShape
+from pipeline.execution.exports import ExportSetting
+from pipeline.execution.project import Project
+from pipeline.values.errors import ManifestError
+
+
+def find_tokenizing(project: Project) -> tuple[ExportSetting, PoolShape] | None:
+    """Return what is to be encoded and by how many workers; None where the manifest asks for no codes.
+
+    Raises:
+        ManifestError: a tokenizer is not installed, takes no such media, or an option is wrong.
+    """
+    section = project.manifest.tokenize
+    if section is None:
+        return None
+    options = {**section.choices, "batch": section.batch}
+    setting = ExportSetting(project.corpus, project.corpus / TOKENS, "tokens", options)
+    try:
+        setting.choose()
+    except ManifestError as exc:
+        raise ManifestError(f"{project.path}: tokenize: {exc}") from exc
+    address = project.manifest.execution.address
+    return setting, PoolShape(section.actors, 1.0, section.num_gpus, address)
