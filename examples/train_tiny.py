@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pipeline.adapters.exports.anygpt import INDEX, VOCABULARY, read_speller
+from pipeline.adapters.exports.anygpt import VOCABULARY, read_speller
+from pipeline.adapters.exports.token_tables import INDEX
 from pipeline.adapters.files import read_json
 from pipeline.cli.round_trip import read_choices
 from pipeline.contracts.plugins import read_options
