@@ -69,13 +69,13 @@ def _repair(
     lock = CorpusLock.acquire(project.corpus / "work")
     rounds = count()
 
-    def bring_up_to_date(describes: bool) -> None:
-        if next(rounds) == 1:
+    def bring_up_to_date(describes: bool, replaces: bool) -> None:
+        if not replaces and next(rounds) == 1:
             # Something is to be rendered, now and in most rounds to come; a first look often finds nothing.
             from pipeline.execution.cluster import keeping_ray
 
             kept.enter_context(keeping_ray(project.ray_address))
-        run = Run(project, lock, limit, None, budget, describes=describes)
+        run = Run(project, lock, limit, None, budget, describes=describes, replaces=replaces)
         asyncio.run(execute(run, console))
         if run.is_draining:
             raise Drained("asked to end when nothing was left to do in this round")

@@ -71,6 +71,7 @@ class Run:
     Attributes:
         budget: US dollars that all runs of the corpus may spend on calls together; None for no bound.
         describes: Whether descriptions that repairs want written anew are written.
+        replaces: Whether further dialogues are planned for those that are lost; a repair mends what it can before that.
         on_progress: Called about twice a second with the tally, and at every change of state.
         was_idle: True once the run has ended without a call, a render or a pack.
         num_mended: Times that stage files were found damaged when they were packed, and were made again.
@@ -82,6 +83,7 @@ class Run:
     until: str | None = None
     budget: USD | None = None
     describes: bool = False
+    replaces: bool = True
     on_progress: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
     was_idle: bool = True
@@ -173,7 +175,7 @@ class Run:
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
             if is_taken:
                 extra = min(extra, len(all_topics) - len(active))  # there are no more texts than there are
-            if not extra or self.limit is not None:
+            if not extra or self.limit is not None or not self.replaces:
                 return ledger
 
     async def _fill_and_publish(self, shards: Shards) -> Ledger | None:

@@ -74,18 +74,22 @@ class Repairing:
         self._screen = LimitScreen(project, None, Silence())
         self._book = RepairBook(self._look.folder.work, lock)
 
-    def execute(self, bring_up_to_date: Callable[[bool], object]) -> RepairReport:
+    def execute(self, bring_up_to_date: Callable[[bool, bool], object]) -> RepairReport:
         """Repair until every asset passes or has spent its attempts.
 
         Args:
             bring_up_to_date: Runs the manifest to its end, measuring included; told whether descriptions are written,
-                too. They are not before it was seen whether they are still wanted.
+                too, and whether lost dialogues are replaced. Neither is before it was seen what is still wanted: what
+                a repair can save need not be written and paid for again.
         """
         total = 0
-        bring_up_to_date(False)
-        while ordered := self.order_next():
+        replaces = is_done = False
+        while not is_done:
+            bring_up_to_date(total > 0 and self._plan.rewrite, replaces)
+            ordered = self.order_next()
             total += ordered
-            bring_up_to_date(self._plan.rewrite)
+            is_done = replaces and not ordered
+            replaces = not ordered
         whole = select_whole(self._project, self._limit)
         repairs = [
             repair for shard, rows in whole.items() for repair in self._look.current_repairs(shard, rows).values()

@@ -62,10 +62,11 @@ class Project:
         self.folder = folder
         self.corpus = folder / "corpus"
         self.num_renders: list[int] = []
+        self.replaces = False
 
     def write(self, **limits: float) -> Path:
         topics = {"list": [f"the {number} small bells of the harbour" for number in range(12)]}
-        size = {"dialogues_per_shard": 6, "replace_losses": False}
+        size = {"dialogues_per_shard": 6, "replace_losses": self.replaces}
         screen = {"limits": {"image.contrast": LIMIT} | {name.replace("__", "."): at for name, at in limits.items()}}
         manifest = describe(self.endpoint.url, topics=topics, size=size, mix=MIX, screen=screen)
         manifest["writer"]["price"] = {"input": 1.0, "output": 2.0}
@@ -149,6 +150,16 @@ def test_what_falls_short_is_rendered_again_and_a_second_repair_does_nothing(pro
     again = project.repair(attempts=4)
     assert (again.num_ordered, project.num_renders, project.history()) == (0, [0], history)
     assert project.run()[1].was_idle, "a run afterwards finds everything up to date"
+
+
+def test_nobody_writes_in_place_of_a_dialogue_that_a_render_can_save(project: Project) -> None:
+    before = project.begin()
+    project.replaces = True
+    project.endpoint.take()
+    report = project.repair(attempts=12)
+    assert report.num_mended == before.counts["rejected"] > 0
+    assert project.endpoint.take() == []
+    assert project.read_ledger().counts["kept"] == 12
 
 
 def test_of_attempts_that_all_fall_short_the_nearest_is_kept_and_rendered_no_further(project: Project) -> None:

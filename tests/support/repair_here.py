@@ -26,7 +26,7 @@ def repair_here(
     """Repair a corpus.
 
     Args:
-        num_renders: Takes what each round rendered.
+        num_renders: Takes what each round rendered, but for the last, which replaces what is lost.
         max_rounds: Of a run each; the one after them is not begun.
 
     Raises:
@@ -35,14 +35,15 @@ def repair_here(
     project = load_project(manifest, corpus)
     lock = CorpusLock.acquire(corpus / "work")
 
-    def bring_up_to_date(describes: bool) -> None:
+    def bring_up_to_date(describes: bool, replaces: bool) -> None:
         if len(num_renders) == max_rounds:
             raise Stopped
-        run = Run(project, lock, describes=describes)
+        run = Run(project, lock, describes=describes, replaces=replaces)
         here: Any = Here(project, lock.epoch)
         run._cluster = here
         asyncio.run(run.execute())
-        num_renders.append(run.tally.num_renders)
+        if not replaces:
+            num_renders.append(run.tally.num_renders)
 
     try:
         return Repairing(project, lock, plan).execute(bring_up_to_date)
