@@ -10,7 +10,6 @@ by and a half held out. Unrelated are all pairs of the shipped demonstrations an
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ import yaml
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.prompt_files import PromptFolder
 from pipeline.adapters.shipped import shipped
+from pipeline.execution.memory import peak_memory_of_process
 from pipeline.values.ids import content_key, dialogue_id, normalise_text
 from pipeline.values.manifest import NEAR_DUPLICATES
 from pipeline.work import dialogues
@@ -83,7 +83,7 @@ def print_table(corpus: Path | None) -> None:
 def print_scale(count: int) -> None:
     """Print what it takes to sketch and compare made-up dialogues, shard by shard, of which some are alike."""
     clock = {"sketch": 0.0, "compare": 0.0}
-    index, num_planted, before = TwinIndex(NEAR_DUPLICATES), 0, _peak_megabytes()
+    index, num_planted, before = TwinIndex(NEAR_DUPLICATES), 0, peak_memory_of_process() / 1e6
     for start in range(0, count, CHUNK):
         texts = list(_make_up(start, min(CHUNK, count - start)))
         num_planted += sum(is_copy for _, is_copy in texts)
@@ -97,7 +97,7 @@ def print_scale(count: int) -> None:
         index.add(rows)
         twins = index.find()
         clock["compare"] += time.perf_counter() - began
-    grown = _peak_megabytes() - before
+    grown = peak_memory_of_process() / 1e6 - before
     print(f"{count:,} dialogues of {NUM_WORDS} words in shards of {CHUNK}, {num_planted:,} of them rewordings")
     for what, seconds in clock.items():
         print(f"{what}: {seconds:.1f} s, {seconds / count * 1e6:.0f} µs each")
@@ -153,10 +153,6 @@ def _read_corpus(corpus: Path) -> Iterator[str]:
 
 def _say(scores: Sequence[float]) -> str:
     return f"{min(scores):.2f} to {max(scores):.2f}"
-
-
-def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.readings import FOLDER, TakenAudit, write_index
@@ -25,6 +24,7 @@ from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import Measure, Subject
 from pipeline.contracts.storage import Row
 from pipeline.execution.comparing import compare_corpora
+from pipeline.execution.memory import peak_memory_of_process
 from pipeline.execution.reporting import gather_figures, write_page
 from pipeline.values.ids import content_key, derive_unit
 from pipeline.values.units import Seconds
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "corpus"
         make(root, num_dialogues)
-        before = _peak()
+        before = peak_memory_of_process() / 1e6
         started = time.process_time()
         figures = gather_figures(root, 6)
         gathered = time.process_time()
@@ -58,9 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = time.process_time()
         num_assets = sum(asset.num_assets for asset in figures.assets)
         print(f"figures {gathered - started:.2f} s, page {written - gathered:.2f} s, {len(page) / 1e6:.2f} MB of HTML")
-        print(f"peak memory {before:,.0f} MB before, {_peak():,.0f} MB after")
+        print(f"peak memory {before:,.0f} MB before, {peak_memory_of_process() / 1e6:,.0f} MB after")
         compare_corpora(root, root)
-        print(f"diff with itself {time.process_time() - written:.2f} s, peak memory {_peak():,.0f} MB")
+        compared, peak = time.process_time() - written, peak_memory_of_process() / 1e6
+        print(f"diff with itself {compared:.2f} s, peak memory {peak:,.0f} MB")
     seconds = written - started
     verdict = "met" if seconds <= GOAL else "MISSED"
     print(
@@ -134,12 +135,6 @@ def _reading(audit: TakenAudit, name: str, dialogue: str) -> Row:
     order = Order(name, {"content": content_key(name), "audit": audit.fingerprint}, dialogue)
     readings = [{"measure": m.name, "value": derive_unit(0, name, m.name), "detail": ""} for m in audit.measures]
     return {**base_row(order), "dialogue_id": dialogue, "readings": readings, "sketch": None}
-
-
-def _peak() -> float:
-    """Most memory that this process has held, in MB."""
-    size = getrusage(RUSAGE_SELF).ru_maxrss
-    return size / 1e6 if sys.platform == "darwin" else size / 1e3
 
 
 if __name__ == "__main__":

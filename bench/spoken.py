@@ -9,13 +9,13 @@ exit code is 1 where a count differs from what was made, or a row is neither kep
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.adapters.text_rows import read_text_file
+from pipeline.execution.memory import peak_memory_of_process
 from pipeline.values.texts import TextFile, TextRules
 from pipeline.work.taking import KEPT, ROWS, TakenTexts, add_up, sum_rejected, take_rows
 from pipeline.work.text_rules import Fitness
@@ -47,7 +47,7 @@ def main() -> int:
     for rule in sorted({*rejected, *wanted}, key=lambda rule: -rejected.get(rule, 0)):
         print(f"{rule:20} {rejected.get(rule, 0):>8,}   made: {wanted.get(rule, 0):,}")
     print(f"{total[ROWS]:,} rows = {total[KEPT]:,} kept + {sum(rejected.values()):,} rejected")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_of_process() / 2**20
     print(f"{seconds:.1f} s, {total[ROWS] / seconds:,.0f} rows a second; peak memory {peak:,.0f} MiB")
     is_right = rejected == wanted and total[KEPT] == dirty.expected[KEPT] and total[ROWS] == num_rows
     return 0 if is_right else 1

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER
 from pipeline.execution.audits import AuditSetting, AuditWork, known_audits
 from pipeline.execution.driver import Silence
+from pipeline.execution.memory import peak_memory_of_process
 
 RAW = "raw"
 
@@ -44,8 +44,7 @@ def main(corpus: str, what: str, *tables: str) -> None:
     else:
         audit(Path(corpus), what)
     seconds = time.process_time() - started
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(asdict(Measured(seconds, size / (1e6 if sys.platform == "darwin" else 1e3)))))
+    print(json.dumps(asdict(Measured(seconds, peak_memory_of_process() / 1e6))))
 
 
 def audit(root: Path, name: str) -> None:

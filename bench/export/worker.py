@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from pipeline.adapters.lock import CorpusLock
 from pipeline.execution.driver import Silence
 from pipeline.execution.exports import STATE, ExportSetting, ExportWork
+from pipeline.execution.memory import peak_memory_of_process
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ def main(corpus: str, out: str, to: str) -> None:
         work.export(shard.number)
     seconds = time.perf_counter() - started
     lock.release()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(json.dumps(asdict(Measured(seconds, peak))))
+    print(json.dumps(asdict(Measured(seconds, peak_memory_of_process() / 1e6))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, ReadsLanguages, RenderFailure, Voice
 from pipeline.contracts.storage import Row
 from pipeline.execution.driver import Silence
+from pipeline.execution.memory import peak_memory_of_process
 from pipeline.execution.project import Project
 from pipeline.values.errors import AnyInstructError, CorpusError, EndpointError, RenderError
 from pipeline.values.records import Modality
@@ -223,12 +223,6 @@ def _write_new(folder: Path, stem: str, extension: str, data: bytes) -> Path:
             raise CorpusError(f"{path}: cannot be written: {exc.strerror}") from exc
         return path
     raise AssertionError("numbers do not end")
-
-
-def peak_memory_of_process() -> Bytes:
-    """The largest resident set of this process; Linux tells it in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def peak_gpu_memory() -> Bytes | None:
