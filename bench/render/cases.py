@@ -96,7 +96,7 @@ def small_cases(share: int = 1) -> list[Case]:
 
 def cpu_cases() -> list[Case]:
     """What two cores measure in minutes: VITS in its published size, since that is what speaks on a CPU, too."""
-    vits = Case("vits-cpu", "VITS on the CPU", lambda folder: load_speech(weights.save_vits(folder), "cpu"), (8,), 16)
+    vits = Case("vits-cpu", "VITS on the CPU", lambda folder: load_speech(weights.save_vits(folder), "cpu"), (4,), 8)
     return [case for case in small_cases() if case.key != "tiny-vits"] + [vits]
 
 

@@ -81,7 +81,7 @@ def run_manifest(manifest: Path, corpus: Path | None, limits: RunLimits, address
                 # Imported late: it needs this module's exit codes.
                 from pipeline.cli.tokenizing import write_tokens
 
-                write_tokens(*tokenizing, console)
+                write_tokens(*tokenizing, project.ray_address, console)
         finally:
             lock.release()
     except BudgetReached as exc:

@@ -11,16 +11,21 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.cli.following import follow
 from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.exports import STATE, ExportRun, ExportSetting, ExportWork
+from pipeline.values.tokenizing import Tokenize
 from pipeline.values.words import say_count
 
 
-def write_tokens(setting: ExportSetting, shape: PoolShape, console: Console) -> None:
+def write_tokens(setting: ExportSetting, section: Tokenize, address: str | None, console: Console) -> None:
     """Bring the codes beside a corpus up to date, and say how many media have some.
+
+    Args:
+        address: Of the Ray cluster to join; None for one of this process's own.
 
     Raises:
         CorpusError: a medium cannot be decoded, or the weights changed while it ran.
         Drained: Ctrl-C ended it; whole shards are kept.
     """
+    shape = PoolShape(section.actors, 1.0, section.num_gpus, address)
     lock = CorpusLock.acquire(setting.out / STATE)
     try:
         build = partial(ExportWork, setting, lock.epoch)

@@ -7,14 +7,14 @@ are not encoded again, and those that are gone take their codes with them.
 from __future__ import annotations
 
 from pipeline.adapters.exports.token_tables import TOKENS
-from pipeline.execution.cluster import PoolShape
 from pipeline.execution.exports import ExportSetting
 from pipeline.execution.project import Project
 from pipeline.values.errors import ManifestError
+from pipeline.values.tokenizing import Tokenize
 
 
-def find_tokenizing(project: Project) -> tuple[ExportSetting, PoolShape] | None:
-    """Return what is to be encoded and by how many workers; None where the manifest asks for no codes.
+def find_tokenizing(project: Project) -> tuple[ExportSetting, Tokenize] | None:
+    """Return what is to be encoded, and the section that asks for it; None where the manifest asks for no codes.
 
     Raises:
         ManifestError: a tokenizer is not installed, takes no such media, or an option is wrong.
@@ -28,5 +28,4 @@ def find_tokenizing(project: Project) -> tuple[ExportSetting, PoolShape] | None:
         setting.choose()
     except ManifestError as exc:
         raise ManifestError(f"{project.path}: tokenize: {exc}") from exc
-    address = project.manifest.execution.address
-    return setting, PoolShape(section.actors, 1.0, section.num_gpus, address)
+    return setting, section

@@ -301,7 +301,7 @@ def test_gc_lets_go_of_what_lost_and_nothing_is_made_again(project: Project) -> 
     assert project.num_renders == [0, 12, 0], "first attempts are put back that no journal had any more"
     assert any(repair.wanted == 0 for repair in project.history().values())
     collect_garbage(project.corpus, dry_run=False)
-    assert not list(project.corpus.rglob("image-e*")), "the losers' bytes lay in the journal alone"
+    assert not list(project.corpus.rglob("image-e*.blob")), "the losers' bytes lay in the journal alone"
     assert verify(project.corpus).findings == []
     assert project.repair(attempts=1, image__contrast=9.0).num_ordered == 0
     assert project.num_renders == [0]

@@ -28,9 +28,9 @@ def test_a_manifest_names_tokenizers_and_a_manifest_without_them_reads_as_before
     project = with_tokenizers(tiny.project, {"speech": "mimi:kyutai/mimi", "actors": 2, "num_gpus": 0.5})
     found = find_tokenizing(project)
     assert found is not None
-    setting, shape = found
+    setting, stated = found
     assert setting.out == tiny.root / "tokens"
-    assert (shape.workers, shape.gpus) == (2, 0.5)
+    assert (stated.actors, stated.num_gpus) == (2, 0.5)
 
 
 def test_codes_follow_the_corpus_shard_by_shard(tiny: TinyCorpus, tmp_path: Path) -> None:
