@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.scores import CorpusScores
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
@@ -33,7 +34,14 @@ from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import count_extra, count_parts, count_wanted, extend_plan, select_active
+from pipeline.work.planning import (
+    count_extra,
+    count_parts,
+    count_wanted,
+    extend_plan,
+    keep_blank_topics,
+    select_active,
+)
 from pipeline.work.taking import plan_texts
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
@@ -92,6 +100,8 @@ class Run:
     _budget: Budget | None = None
     _is_draining: bool = False
     _plan: list[PlannedDialogue] | None = None
+    _taken_down: frozenset[str] = frozenset()
+    _num_taken_down: int = 0
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
@@ -159,6 +169,7 @@ class Run:
     async def _stages(self) -> Ledger | None:
         self.folder.read_ledger()  # what this program cannot read it cannot publish anew, and must not pay for
         is_taken = self.project.manifest.texts is not None
+        self._taken_down = frozenset(read_takedowns(self.folder.root))
         all_topics = await (self._bring_texts() if is_taken else self._bring_topics())
         if self.until == "topics":
             return None
@@ -171,10 +182,11 @@ class Run:
             ledger = await self._fill_and_publish(shards)
             if ledger is None:
                 return None
-            wanted = count_wanted(self.project.manifest, len(all_topics))
+            # Nothing is made in the place of what was taken down.
+            wanted = count_wanted(self.project.manifest, len(all_topics)) - self._num_taken_down
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
             if is_taken:
-                extra = min(extra, len(all_topics) - len(active))  # there are no more texts than there are
+                extra = min(extra, len(all_topics) - len(active) - self._num_taken_down)  # there are no more texts
             if not extra or self.limit is not None or not self.replaces:
                 return ledger
 
@@ -209,7 +221,7 @@ class Run:
         found = collect_topics(written, generated, screen.held_back)
         if not found:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
-        return found
+        return keep_blank_topics(found, self._read_plan())
 
     async def _bring_texts(self) -> list[Topic]:
         """Judge the rows that dialogues are taken from, where they or the rules have changed."""
@@ -255,7 +267,9 @@ class Run:
             self._plan = plan
         if plan != former or not is_current:
             self._settled.mark_plan()
-        return select_active(plan, all_topics, manifest)[: self.limit]
+        active = select_active(plan, all_topics, manifest, self._taken_down)
+        self._num_taken_down = len(select_active(plan, all_topics, manifest)) - len(active)
+        return active[: self.limit]
 
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""

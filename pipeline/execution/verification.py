@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from pipeline.adapters.files import PARTIAL, read_json, sha256_file
 from pipeline.adapters.probes import PROBES
 from pipeline.adapters.readings import FOLDER as READINGS
 from pipeline.adapters.store import DAMAGED, ShardFolder
+from pipeline.adapters.takedown_book import FILE as TAKEDOWNS
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.execution.gathering import find_command
@@ -25,6 +27,7 @@ from pipeline.values.words import say_count
 from pipeline.work import scenarios
 from pipeline.work.tables import PUBLISHED
 from pipeline.work.verifying import Finding, IdRegister, RootCheck, ShardCheck, error, note
+from pipeline.work.withdrawing import dialogue_of
 
 ROWS_AT_A_TIME = 20
 """Rows with media held in memory at once."""
@@ -57,6 +60,7 @@ class Verification:
     num_assets: int = 0
     num_alike: Counter[tuple[str, str]] = field(default_factory=Counter)
     _examples: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _taken_down: Collection[str] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -72,6 +76,7 @@ class Verification:
         root = self.folder.root
         if not (root / "ledger.json").exists() and not self.folder.work.is_dir():
             raise CorpusError(f"{root}: is no corpus: neither ledger.json nor work/ is there")
+        self._taken_down = self._read_takedowns()
         ledger = self._read_root()
         if ledger is not None:
             self._check_card(ledger)
@@ -175,6 +180,8 @@ class Verification:
                 return False
             for row in _rows(path):
                 num_rows += 1
+                if dialogue_of(entry.table, row) in self._taken_down:
+                    self._add(error("taken_down", entry.path, f"{row['id']}: belongs to what was taken down"), path)
                 for finding in check.take(entry.table, row, entry.path, PROBES.get(entry.table)):
                     self._add(finding, path)
         except (OSError, pa.ArrowException) as exc:
@@ -211,6 +218,16 @@ class Verification:
         if problem is not None:
             path = self.folder.work / TOPIC_SCREEN
             self._add(error("screen_damaged", self._name(path), problem), path)
+
+    def _read_takedowns(self) -> Collection[str]:
+        try:
+            found = read_takedowns(self.folder.root)
+        except CorpusError as exc:
+            self._add(error("takedowns_damaged", TAKEDOWNS, str(exc)))
+            return ()
+        for name in (one.id for one in found.values() if not one.is_done):
+            self._add(error("takedown_unfinished", TAKEDOWNS, f"{name}: was stopped midway; give its command again"))
+        return found
 
     def _stage_folders(self) -> Iterator[ShardFolder]:
         if (self.folder.work / "topics").is_dir():
