@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 from ray.cluster_utils import Cluster
+from ray.experimental import internal_kv
 
 from pipeline.execution.cluster import OBJECT_STORE_BYTES
 from tests.support.runs import kill_all
@@ -22,6 +23,8 @@ class Nodes:
 
     def __init__(self) -> None:
         store = {"object_store_memory": OBJECT_STORE_BYTES}
+        # One store of keys a process: a head takes it over, and the Ray that this process was in would lose it.
+        self._keys_before: Any = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
         head = {"num_cpus": 0, "include_dashboard": False, **store}
         # Ray's own types know nothing of this class.
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
@@ -68,6 +71,8 @@ class Nodes:
     def close(self) -> None:
         """Stop all nodes."""
         self._cluster.shutdown()
+        if self._keys_before is not None:
+            internal_kv._initialize_internal_kv(self._keys_before)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
