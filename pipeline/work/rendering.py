@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.contracts.remote import RemoteRenderer
 from pipeline.contracts.render import Brief, Renderer, RenderFailure
@@ -12,8 +12,8 @@ from pipeline.contracts.storage import Journal, Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import asset_id
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import RendererChoice
 from pipeline.work import tables
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
@@ -48,6 +48,26 @@ class RenderJob:
     tried: frozenset[str] = frozenset()
 
 
+@dataclass
+class _Sums:
+    """What a shard's rows add up to; whole once all of them are written."""
+
+    num_ok: int = 0
+    num_failed: int = 0
+    seconds: float = 0.0
+    paid: list[Row] = field(default_factory=list)
+
+    def count(self, row: Row) -> Row:
+        if row["status"] == "ok":
+            self.num_ok += 1
+        else:
+            self.num_failed += 1
+        self.seconds += row["render_seconds"]
+        if row.get("model") is not None:
+            self.paid.append({name: row[name] for name in SPENT})
+        return row
+
+
 def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: RenderJob) -> Receipt:
     """Bring a shard's assets of one modality up to date.
 
@@ -75,44 +95,39 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
         shelf.learn(wave, made)
     if job.tried:
         keep_replaced(store, stage, journal, job.tried, kept)
-    counts = {"ok": 0, "failed": 0}
-    seconds = 0.0
-    paid: list[Row] = []
-
-    def count(row: Row) -> Row:
-        nonlocal seconds
-        counts[row["status"]] += 1
-        seconds += row["render_seconds"]
-        if row.get("model") is not None:
-            paid.append({name: row[name] for name in SPENT})
-        return row
+    sums = _Sums()
 
     def rows() -> Iterator[Row]:
         for row in store.rows(stage):
             if row["record_id"] not in ordered:
                 yield row
             elif row["record_id"] in kept:
-                yield count(row)
+                yield sums.count(row)
         for order in orders:
             if order.record_id not in kept:
-                yield count(_row_of(order, made[order.record_id], journal, job))
+                yield sums.count(_row_of(order, made[order.record_id], journal, job))
 
     # The counts are whole only once all rows are written, so the receipt is restated with them.
     draft = store.commit(stage, tables.RENDERS, rows(), order_key="", num_ok=0, num_failed=0)
-    if sum(counts.values()) < len(orders):
+    if sums.num_ok + sums.num_failed < len(orders):
         # The former file was damaged and set aside while it was copied: make the rest, mostly from the journal.
         return render_assets(orders, store, job)
-    facts = {
-        "render_seconds": round(seconds, 3),
+    facts = _facts(sums, _provenance(journal, receipt), store, job)
+    update = {"order_key": wanted, "num_ok": sums.num_ok, "num_failed": sums.num_failed, "facts": facts}
+    return store.restate(draft.model_copy(update=update))
+
+
+def _facts(sums: _Sums, provenance: list[Row], store: ShardStore, job: RenderJob) -> Row:
+    """What a shard's receipt says of its renders."""
+    return {
+        "render_seconds": round(sums.seconds, 3),
         "renderer": job.choice.renderer,
         "is_draft": job.is_draft,
-        "num_made": counts["ok"],
-        "num_failed": counts["failed"],
-        "provenance": _provenance(journal, receipt),
-        **sum_up_calls(store.journal(calls_journal(stage)), paid),
+        "num_made": sums.num_ok,
+        "num_failed": sums.num_failed,
+        "provenance": provenance,
+        **sum_up_calls(store.journal(calls_journal(str(job.modality))), sums.paid),
     }
-    update = {"order_key": wanted, "num_ok": counts["ok"], "num_failed": counts["failed"], "facts": facts}
-    return store.restate(draft.model_copy(update=update))
 
 
 def _make(
