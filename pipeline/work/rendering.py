@@ -140,23 +140,21 @@ def _make(
     keys = {order.record_id: shelf.key(order) for order in wanted if order.record_id not in orphans}
     made = _journalled(shelf.journal, keys)
     if missing := [order for order in wanted if order.record_id in keys and order.record_id not in made]:
-        _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
-        made |= _journalled(shelf.journal, {order.record_id: keys[order.record_id] for order in missing}, is_new=True)
+        made |= _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
     return {**made, **orphans}
 
 
-def _journalled(journal: Journal, keys: Mapping[str, str], *, is_new: bool = False) -> dict[str, Row]:
+def _journalled(journal: Journal, keys: Mapping[str, str]) -> dict[str, Row]:
     """Outcomes in the journal that hold for what is ordered now and whose bytes are whole.
 
     Args:
         keys: What each is journalled under, by record.
-        is_new: They were written just now, so that it is enough to check their bytes when these are packed.
     """
     found: dict[str, Row] = {}
     for entry in journal.entries():
         if entry.get("record", "") not in keys or entry["input_key"] != keys[entry["record"]]:
             continue
-        if entry["event"] == "failure" or is_new or journal.blob(entry) is not None:
+        if entry["event"] == "failure" or journal.blob(entry) is not None:
             found[entry["record"]] = entry
     return found
 
@@ -164,22 +162,25 @@ def _journalled(journal: Journal, keys: Mapping[str, str], *, is_new: bool = Fal
 def _provenance(journal: Journal, former: Receipt | None) -> list[Row]:
     """What made the media of a shard, once each: a shard can be begun on one machine and ended on another."""
     stated = list(former.facts.get("provenance", [])) if former else []
-    for entry in journal.entries():
-        if entry["event"] == "provenance" and entry["made_by"] not in stated:
+    for entry in journal.entries("provenance"):
+        if entry["made_by"] not in stated:
             stated.append(entry["made_by"])
     return stated
 
 
 def _render(
     briefs: Sequence[Brief], keys: Mapping[str, str], journal: Journal, shard: ShardStore, job: RenderJob
-) -> None:
-    """Render what is missing; each outcome is journalled once it is final.
+) -> dict[str, Row]:
+    """Render what is missing; each outcome is journalled once it is final, and returned as the journal has it.
+
+    Their bytes are checked when they are packed.
 
     Args:
         keys: What each is journalled under, by the brief's id.
         shard: Has the journal of what is paid for, before anything is made of it.
     """
     renderer = job.load()
+    journalled: dict[str, Row] = {}
     journal.append({"event": "provenance", "made_by": dict(renderer.provenance())})
 
     def store(made: Made) -> None:
@@ -187,7 +188,9 @@ def _render(
         about = {"record": brief.id, "input_key": keys[brief.id], "attempt": brief.attempt, "seed": brief.seed}
         source = {"source_sha256": brief.source.sha256} if brief.source else {}
         spent = {"spent": dict(made.spent)} if made.spent else {}
-        _journal_outcome(journal, {**about, **source, "seconds": round(made.seconds, 4), **spent}, made)
+        journalled[brief.id] = _journal_outcome(
+            journal, {**about, **source, "seconds": round(made.seconds, 4), **spent}, made
+        )
         code = made.outcome.code if isinstance(made.outcome, RenderFailure) else None
         job.watch.note("render", stage=str(job.modality), record=brief.id, seconds=made.seconds, code=code)
 
@@ -198,13 +201,13 @@ def _render(
         paying.wait(CallLoop(renderer, caller, paying, keys, seed, attempts, store).run(briefs))
     else:
         RenderLoop(renderer, job.size, seed, attempts, job.watch, store).run(briefs)
+    return journalled
 
 
-def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
+def _journal_outcome(journal: Journal, about: Row, made: Made) -> Row:
     outcome = made.outcome
     if isinstance(outcome, RenderFailure):
-        journal.append({"event": "failure", **about, "code": outcome.code, "message": outcome.message})
-        return
+        return journal.append({"event": "failure", **about, "code": outcome.code, "message": outcome.message})
     facts = {
         "extension": outcome.extension,
         "facts": outcome.facts.model_dump(mode="json"),
@@ -212,7 +215,7 @@ def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
     }
     if made.brief.source is not None and outcome.is_edit:
         facts["edited_from"] = made.brief.source.asset
-    journal.append({"event": "render", **about, **facts}, outcome.data)
+    return journal.append({"event": "render", **about, **facts}, outcome.data)
 
 
 def _row_of(order: Order[PlacedBrief], entry: Row, journal: Journal, job: RenderJob) -> Row:
