@@ -41,7 +41,11 @@ def export(  # noqa: PLR0913  an option is a parameter
     meta_topic: MetaTopics = None,
     where: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help='SQL over the dialogues\' columns, e.g. "num_rounds > 1".', show_default=False),
+        typer.Option(
+            help="SQL over the dialogues' columns and, by their names, over measures of audits, of which the worst of "
+            'a dialogue counts: "num_rounds > 1 and image.contrast > 0.2".',
+            show_default=False,
+        ),
     ] = None,
     passing: Annotated[bool, typer.Option("--passing", help="Leave out dialogues that an audit faults.")] = False,
     verdict: Annotated[

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.adapters.corpus import CorpusFolder
-from pipeline.adapters.files import PARTIAL, read_json, sha256_file
+from pipeline.adapters.files import PARTIAL, STAGING, read_json, sha256_file
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER
 from pipeline.adapters.repair_book import RepairBook
@@ -21,6 +21,7 @@ from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.execution.audit_garbage import KnownRecords, ReadingsGarbage
+from pipeline.execution.beside import TokenFiles
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, part_id, sha256_hex
 from pipeline.values.records import MEDIA, PlannedDialogue
@@ -95,6 +96,7 @@ class Collector:
                     found.setdefault(path, Garbage(kind, path, path.stat().st_size))
 
         add("leftovers of runs that were killed", sorted(root.rglob(f"*{PARTIAL}")))
+        add("leftovers of runs that were killed", sorted(root.glob(f"work/*/{STAGING}*/**/*")))
         add("damaged files set aside", sorted(root.rglob(f"*{DAMAGED}")))
         for store in self._stores():
             add("replaced stage files", _unnamed_stage_files(store))
@@ -106,6 +108,8 @@ class Collector:
             add("journals of audits whose readings are in a stage file", self._readings(packed).find_journals())
         if ledger is not None:
             add("published files that no ledger names", self._folder.find_unreferenced(ledger))
+            shards = {entry.shard for entry in ledger.shards}
+            add("codes of media that are gone or were encoded anew", TokenFiles(self._folder).find_unneeded(shards))
         return sorted(found.values(), key=lambda item: (item.kind, item.path))
 
     def _find_lost(self, store: ShardFolder) -> frozenset[str] | None:
