@@ -145,7 +145,7 @@ class PromptFolder(TemplateFolder):
 
 @cache
 def shipped_book() -> PromptFolder:
-    """The shipped prompts folder, read once in a process: parsing it takes longer than most commands have to do."""
+    """The shipped prompts folder, read once in a process: parsing it takes a good tenth of a second."""
     return PromptFolder(shipped("prompts"))
 
 

@@ -130,7 +130,7 @@ def test_a_run_goes_on_from_journals_of_a_shard_that_was_not_finished(
 
 
 def test_the_commands_work_on_an_address(
-    tmp_path: Path, store: ObjectServer, on_disk: Made, monkeypatch: pytest.MonkeyPatch
+    local_ray: None, tmp_path: Path, store: ObjectServer, on_disk: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     address = "s3://data/commands/many"
