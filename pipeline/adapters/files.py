@@ -14,6 +14,9 @@ from pipeline.values.errors import CorpusError
 
 PARTIAL = ".partial"
 
+STAGING = "staging-"
+"""Begins the names of folders in which a shard is put together; what a kill leaves in one is begun anew."""
+
 
 @contextmanager
 def replacing(path: Path, may_commit: Callable[[], None] = lambda: None) -> Iterator[Path]:

@@ -38,7 +38,7 @@ def export_corpus(setting: ExportSetting, shape: PoolShape, as_json: bool) -> in
     setting.choose()
     _check_place(setting)
     _check_selection(setting)
-    lock = CorpusLock.acquire(setting.out / STATE)
+    lock = CorpusLock.acquire(setting.state)
     try:
         # Workers of other nodes stand in another folder.
         there = replace(setting, corpus=setting.corpus.absolute(), out=setting.out.absolute())
@@ -179,4 +179,6 @@ def _print(summary: ExportSummary, setting: ExportSetting, console: Console) -> 
         size = sum(file.num_bytes for file in files) / 1e6
         table.add_row(split, *(f"{count:,}" for count in counts), f"{size:,.1f}")
     console.print(table)
+    for remark in summary.remarks:
+        console.print(plain(remark, 1000), soft_wrap=True)
     console.print(plain(f"Written to {setting.out}; README.md there says how it is read.", 1000), soft_wrap=True)

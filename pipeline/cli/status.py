@@ -13,10 +13,12 @@ from rich.text import Text
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.runs import Holder, StageLine, Survey, TallyLine, find_holder, read_last_tally, survey_stages
+from pipeline.adapters.verdicts import VerdictBook
 from pipeline.cli.plain import plain
 from pipeline.cli.plan import say_duration
 from pipeline.cli.text_tables import draw_rules, draw_sources
 from pipeline.contracts.ledger import Ledger
+from pipeline.execution.beside import TokenFiles
 from pipeline.values.errors import CorpusError
 from pipeline.values.units import Seconds
 from pipeline.values.words import say_count
@@ -68,7 +70,8 @@ def _watch(work: Path, console: Console, sleep: Callable[[float], None]) -> None
 def _print_all(folder: CorpusFolder, console: Console) -> None:
     ledger, survey = folder.read_ledger(), survey_stages(folder.work)
     holder, tally = find_holder(folder.work), read_last_tally(folder.work)
-    parts: list[RenderableType] = [_draw_counts(folder.root, ledger, survey), *_draw_run(holder, tally)]
+    parts: list[RenderableType] = [_draw_counts(folder.root, ledger, survey), *_say_beside(folder)]
+    parts += _draw_run(holder, tally)
     if any(stage.num_shards for stage in survey.stages.values()):
         parts.append(_draw_stages(survey))
     if ledger is not None:
@@ -108,6 +111,33 @@ def _draw_counts(root: Path, ledger: Ledger | None, survey: Survey) -> Text:
     )
 
 
+def _say_beside(folder: CorpusFolder) -> list[Text]:
+    """Say what lies beside the tables: codes of the media, and verdicts."""
+    lines = []
+    for say in (_say_codes, _say_verdicts):
+        try:
+            lines.append(say(folder))
+        except CorpusError as exc:
+            lines.append(str(exc))
+    return [plain(line, 1000) for line in lines if line]
+
+
+def _say_codes(folder: CorpusFolder) -> str:
+    codes = TokenFiles(folder).count()
+    if codes is None:
+        return ""
+    by = ", ".join(f"{kind} by {model}" for kind, model in sorted(codes.models.items()))
+    of = f"{say_count(codes.num_shards, 'shard')}: {by or 'the run that makes them has not ended'}"
+    return f"tokens: codes of {say_count(codes.num_media, 'medium', 'media')} in {of}"
+
+
+def _say_verdicts(folder: CorpusFolder) -> str:
+    verdicts = VerdictBook(folder.root).by_dialogue()
+    reviewers = {name for some in verdicts.values() for name in some}
+    judged = say_count(len(verdicts), "dialogue")
+    return f"reviews: verdicts of {say_count(len(reviewers), 'reviewer')} on {judged}" if verdicts else ""
+
+
 def _draw_run(holder: Holder | None, tally: TallyLine | None) -> list[RenderableType]:
     head = _say_run(holder, tally)
     if holder is None or tally is None or tally.pid != holder.pid:
@@ -132,7 +162,9 @@ def _say_run(holder: Holder | None, tally: TallyLine | None) -> Text:
         told = f", about {say_duration(max(left))} left" if left and max(left) > 0 else ""
         age = time.time() - tally.t
         silent = f"; it has told nothing for {say_duration(age)}" if age > SILENCE else ""
-        return plain(f"A run is {tally.state}: {holder}{told}{silent}.")
+        # All stages have ended, and the last thing that a run does is to encode media where its manifest asks for it.
+        doing = "ending, or encoding media" if tally.state == "done" else tally.state
+        return plain(f"A run is {doing}: {holder}{told}{silent}.")
     if tally is None:
         return Text("No run is working on it.")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(tally.t))

@@ -14,7 +14,7 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER
 from pipeline.cli.plain import plain
 from pipeline.execution.export_takedown import find_setting, refresh_export
-from pipeline.execution.exports import STATE
+from pipeline.execution.exports import ORDERED
 from pipeline.execution.takedown import TakeDown, TakedownReport
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.values.takedowns import MAX_REASON
@@ -27,7 +27,7 @@ ELSEWHERE = (
 
 
 def take_down(corpus: Path, ids: Sequence[str], reason: str, exports: Sequence[Path] = ()) -> None:
-    """Take dialogues down and say what was removed; then bring exports up to date, tokens in the corpus first.
+    """Take dialogues down and say what was removed; then bring exports up to date, and codes of media.
 
     Raises:
         CorpusError: it is no corpus, has no such dialogue, a run or an audit is working on it, or a folder is no
@@ -41,8 +41,9 @@ def take_down(corpus: Path, ids: Sequence[str], reason: str, exports: Sequence[P
     folder = CorpusFolder(corpus)
     if not (corpus / "ledger.json").exists() and not folder.work.is_dir():
         raise CorpusError(f"{corpus}: is no corpus: neither ledger.json nor work/ is there")
-    tokens = [corpus / TOKENS] if (corpus / TOKENS / STATE).is_dir() else []
-    settings = [find_setting(corpus, out) for out in (*tokens, *exports)]
+    settings = [find_setting(corpus, out) for out in exports]
+    if (folder.work / TOKENS / ORDERED).is_file():
+        settings.append(find_setting(corpus, corpus / TOKENS, folder.work / TOKENS))
     with ExitStack() as held:
         lock = CorpusLock.acquire(folder.work)
         held.callback(lock.release)

@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.adapters.lock import CorpusLock
 from pipeline.cli.following import follow
 from pipeline.execution.cluster import Pool, PoolShape
-from pipeline.execution.exports import STATE, ExportRun, ExportSetting, ExportWork
+from pipeline.execution.exports import ExportRun, ExportSetting, ExportWork
 from pipeline.values.tokenizing import Tokenize
 from pipeline.values.words import say_count
 
@@ -26,7 +26,7 @@ def write_tokens(setting: ExportSetting, section: Tokenize, address: str | None,
         Drained: Ctrl-C ended it; whole shards are kept.
     """
     shape = PoolShape(section.actors, 1.0, section.num_gpus, address)
-    lock = CorpusLock.acquire(setting.out / STATE)
+    lock = CorpusLock.acquire(setting.state)
     try:
         build = partial(ExportWork, setting, lock.epoch)
         run = ExportRun(setting, lock, lambda: Pool(build, shape))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.contracts.storage import Row
 from pipeline.values.records import Record
@@ -88,11 +88,16 @@ class Sample:
 
 
 class ExportedFile(Record):
-    """A file of a part: its path below the output folder, with forward slashes."""
+    """A file of a part: its path below the output folder, with forward slashes.
+
+    Attributes:
+        sha256: Where it was asked for: of files that stay beside their corpus and are verified with it.
+    """
 
     path: str
     num_bytes: Bytes
     num_rows: int
+    sha256: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ExportPart(Record):
@@ -115,11 +120,13 @@ class ExportSummary(Record):
     Attributes:
         corpus: The corpus's own name.
         licences: Of what made the media, by name; empty where the corpus does not say.
+        remarks: What the export's plug-in has to say of it.
     """
 
     corpus: str
     parts: tuple[ExportPart, ...]
     licences: Mapping[str, str] = {}
+    remarks: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, list[ExportPart]]:
@@ -185,5 +192,9 @@ class ExportPlugin(Protocol):
         ...
 
     def finish(self, options: Any, out: Path, summary: ExportSummary) -> Sequence[str]:
-        """Write what stands beside the parts and the card, such as an index; return the names of those files."""
+        """Write what stands beside the parts and the card, such as an index.
+
+        Returns:
+            Remarks for people, a sentence each: what the form had no room for, how long rows are.
+        """
         ...

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.scores import CorpusScores
-from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.verdicts import rejected
 from pipeline.contracts.ledger import Ledger, ShardEntry
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
 from pipeline.execution.filling import Filling, Shards, all_of
 from pipeline.execution.ledger import build_ledger, write_corpus_card
+from pipeline.execution.plan_keeping import PlanKeeper
 from pipeline.execution.project import Project
 from pipeline.execution.screening import Screening
 from pipeline.execution.settled import Settled
@@ -34,15 +34,7 @@ from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import (
-    count_extra,
-    count_parts,
-    count_wanted,
-    extend_plan,
-    keep_blank_topics,
-    select_active,
-)
-from pipeline.work.taking import plan_texts
+from pipeline.work.planning import count_extra, count_parts, count_wanted, keep_blank_topics
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -99,14 +91,12 @@ class Run:
     _cluster: Cluster | None = None
     _budget: Budget | None = None
     _is_draining: bool = False
-    _plan: list[PlannedDialogue] | None = None
-    _taken_down: frozenset[str] = frozenset()
-    _num_taken_down: int = 0
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
         self._look = ShardWork(self.project, self.lock.epoch, Silence())
         self._settled = Settled(self._look, self.lock)
+        self._plan = PlanKeeper(self.folder, self._look, self._settled, self.limit)
         self._events = EventLog(self.folder.work)
         if self.budget is not None:
             self._budget = Budget(self.budget, count_spent(self.folder))
@@ -169,13 +159,12 @@ class Run:
     async def _stages(self) -> Ledger | None:
         self.folder.read_ledger()  # what this program cannot read it cannot publish anew, and must not pay for
         is_taken = self.project.manifest.texts is not None
-        self._taken_down = frozenset(read_takedowns(self.folder.root))
         all_topics = await (self._bring_texts() if is_taken else self._bring_topics())
         if self.until == "topics":
             return None
         extra = 0
         while True:
-            active = self._bring_plan(all_topics, extra)
+            active = self._plan.bring(all_topics, extra)
             shards = _by_shard(active)
             if self.describes:
                 await self._describe(shards)
@@ -183,10 +172,11 @@ class Run:
             if ledger is None:
                 return None
             # Nothing is made in the place of what was taken down.
-            wanted = count_wanted(self.project.manifest, len(all_topics)) - self._num_taken_down
+            wanted = count_wanted(self.project.manifest, len(all_topics)) - self._plan.num_taken_down
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
             if is_taken:
-                extra = min(extra, len(all_topics) - len(active) - self._num_taken_down)  # there are no more texts
+                # There are no more texts than there are.
+                extra = min(extra, len(all_topics) - len(active) - self._plan.num_taken_down)
             if not extra or self.limit is not None or not self.replaces:
                 return ledger
 
@@ -214,14 +204,14 @@ class Run:
             await self._at_work().write_topics()
         written, generated = self._look.read_topics()
         former = self._look.read_topic_screen()
-        planned = {row.topic.id for row in self._read_plan()}
+        planned = {row.topic.id for row in self._plan.read()}
         screen = screen_topics(former, written, generated, planned)
         if screen != former:
             self.folder.write_topic_screen(screen.model_dump(mode="json"))
         found = collect_topics(written, generated, screen.held_back)
         if not found:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
-        return keep_blank_topics(found, self._read_plan())
+        return keep_blank_topics(found, self._plan.read())
 
     async def _bring_texts(self) -> list[Topic]:
         """Judge the rows that dialogues are taken from, where they or the rules have changed."""
@@ -243,33 +233,10 @@ class Run:
             )
         return taken.topics
 
-    def _read_plan(self) -> list[PlannedDialogue]:
-        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
-        if self._plan is None:
-            self._plan = self.folder.read_plan()
-        return self._plan
-
     def _why(self) -> str:
         """Say what became of the first topics that were asked for."""
         lost = [row for row in self.folder.topics().rows(topics.STAGE) if row["code"]]
         return f" ({lost[0]['code']}: {lost[0]['message']})" if lost else ""
-
-    def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
-        manifest = self.project.manifest
-        former = self._read_plan()
-        is_current = self._settled.is_plan_current()
-        if manifest.texts is not None:
-            plan = plan_texts(former, self._look.taken, manifest, extra)
-        else:
-            plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
-        if plan != former:
-            self.folder.write_plan(plan)
-            self._plan = plan
-        if plan != former or not is_current:
-            self._settled.mark_plan()
-        active = select_active(plan, all_topics, manifest, self._taken_down)
-        self._num_taken_down = len(select_active(plan, all_topics, manifest)) - len(active)
-        return active[: self.limit]
 
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""

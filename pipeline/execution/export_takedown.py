@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.adapters.files import read_json
+from pipeline.adapters.files import STAGING, read_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.contracts.export import ExportSummary
 from pipeline.execution.driver import Silence
@@ -51,25 +51,28 @@ class _OneWorker:
         """Hold nothing that would have to be let go."""
 
 
-def find_setting(corpus: Path, out: Path) -> ExportSetting:
+def find_setting(corpus: Path, out: Path, beside: Path | None = None) -> ExportSetting:
     """Return how an export was made.
+
+    Args:
+        beside: Folder of its receipts, where they do not lie in the export.
 
     Raises:
         CorpusError: it is no export, or was written before exports noted down how they were ordered.
         ManifestError: its plug-in is not there or cannot run here.
     """
-    if not (out / STATE).is_dir():
+    state = beside or out / STATE
+    if not state.is_dir():
         raise CorpusError(f"{out}: is no export that can be made anew; name a folder that `anyinstruct export` wrote")
-    path = out / STATE / ORDERED
     try:
-        found = _Ordered.model_validate(read_json(path))
+        found = _Ordered.model_validate(read_json(state / ORDERED))
     except ValidationError as exc:
         raise CorpusError(
             f"{out}: does not say how it was ordered, as an export of an older version; take the dialogues down "
             "without it, and then give the command of the export again, which writes their shards anew"
         ) from exc
     chosen = None if found.chosen_ids is None else frozenset(found.chosen_ids)
-    setting = ExportSetting(corpus, out, found.to, found.options, found.splits, found.selection, chosen)
+    setting = ExportSetting(corpus, out, found.to, found.options, found.splits, found.selection, chosen, beside)
     setting.choose()
     return setting
 
@@ -80,13 +83,12 @@ def refresh_export(setting: ExportSetting) -> ExportSummary:
     Raises:
         CorpusError: another command works on it, or it cannot be written.
     """
-    state = setting.out / STATE
-    lock = CorpusLock.acquire(state)
+    lock = CorpusLock.acquire(setting.state)
     try:
         summary = asyncio.run(
             ExportRun(setting, lock, lambda: _OneWorker(ExportWork(setting, lock.epoch, Silence()))).execute()
         )
-        for staging in state.glob("staging-*"):
+        for staging in setting.state.glob(f"{STAGING}*"):
             shutil.rmtree(staging, ignore_errors=True)
         return summary
     finally:

@@ -16,10 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 import pipeline
-from pipeline.adapters.files import read_json, sync_folder, write_json
+from pipeline.adapters.export_receipts import ExportReceipt, read_receipt, receipt_path, receipt_shards
+from pipeline.adapters.files import STAGING, sha256_file, sync_folder, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import PublishedCorpus, PublishedShard
 from pipeline.adapters.samples import read_samples
@@ -49,6 +48,8 @@ class ExportSetting:
     Attributes:
         to: Name of the export.
         chosen_ids: Dialogues that a query found; None for all.
+        beside: Folder of the corpus for receipts and what else is no result, where the output lies in the corpus
+            itself; files are then hashed, for `verify`. None for one in the output folder.
     """
 
     corpus: Path
@@ -58,6 +59,12 @@ class ExportSetting:
     splits: Splits = field(default_factory=Splits)
     selection: Selection = field(default_factory=Selection)
     chosen_ids: frozenset[str] | None = None
+    beside: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        """Folder of receipts, staging folders and lock, in the same file system as the output."""
+        return self.out / STATE if self.beside is None else self.beside
 
     def choose(self) -> tuple[ExportPlugin, ExportOptions]:
         """Return the plug-in with its checked options.
@@ -80,7 +87,7 @@ class ExportWork:
 
     def __init__(self, setting: ExportSetting, epoch: int, watch: Watch) -> None:
         self._setting = setting
-        self._state = setting.out / STATE
+        self._state = setting.state
         self._lock = CorpusLock(self._state, epoch)
         self._plugin, self._options = setting.choose()
         self._watch = watch
@@ -96,48 +103,40 @@ class ExportWork:
 
     def parts(self, shard: PublishedShard) -> list[ExportPart] | None:
         """Return a shard's parts where they are there and up to date, else None."""
-        try:
-            receipt = read_json(self._receipt(shard.number))
-            if receipt is None or receipt["key"] != self._key(shard):
-                return None
-            parts = [ExportPart.model_validate(part) for part in receipt["parts"]]
-        except (CorpusError, ValidationError, KeyError, TypeError):
+        receipt = self._receipt(shard.number)
+        if receipt is None or receipt.key != self._key(shard):
             return None
-        files = [file for part in parts for file in part.files]
-        return parts if all(_is_whole(self._setting.out / file.path, file) for file in files) else None
+        is_whole = all(_is_whole(self._setting.out / file.path, file) for file in receipt.files)
+        return list(receipt.parts) if is_whole else None
 
     def export(self, number: int) -> None:
         """Write one shard's parts and its receipt, and take away the files that it had before and has no more."""
         shard = next(shard for shard in self.corpus.shards if shard.number == number)
-        staging = self._state / f"staging-{number:05d}"
+        staging = self._state / f"{STAGING}{number:05d}"
         shutil.rmtree(staging, ignore_errors=True)
         parts = self._write(shard, staging)
         before = self.written(number)
         self._lock.check()
         for part in parts:
             self._move(staging / part.split, part)
-        receipt = {"key": self._key(shard), "parts": [part.model_dump(mode="json") for part in parts]}
-        write_json(self._receipt(number), receipt, self._lock.check)
+        receipt = ExportReceipt(key=self._key(shard), parts=tuple(parts))
+        write_json(receipt_path(self._state, number), receipt.model_dump(mode="json"), self._lock.check)
         shutil.rmtree(staging, ignore_errors=True)
         self._remove(before - {file.path for part in parts for file in part.files})
 
     def written(self, number: int) -> set[str]:
         """Return the files that a shard's last receipt names, by their paths below the output folder."""
-        try:
-            receipt = read_json(self._receipt(number)) or {"parts": []}
-            parts = [ExportPart.model_validate(part) for part in receipt["parts"]]
-        except (CorpusError, ValidationError, KeyError, TypeError):
-            return set()
-        return {file.path for part in parts for file in part.files}
+        receipt = self._receipt(number)
+        return set() if receipt is None else {file.path for file in receipt.files}
 
     def forget(self, number: int) -> None:
         """Take away all that was written for a shard that the corpus no longer has."""
         self._remove(self.written(number))
-        self._receipt(number).unlink()
+        receipt_path(self._state, number).unlink()
 
     def receipts(self) -> set[int]:
         """Return the shards that something was written for."""
-        return {int(path.stem) for path in self._state.glob("[0-9]*.json")}
+        return receipt_shards(self._state)
 
     def _move(self, staging: Path, part: ExportPart) -> None:
         for file in part.files:
@@ -177,7 +176,12 @@ class ExportWork:
             self._watch.note("exported", count=1)
         counts = writer.close()
         files = [
-            ExportedFile(path=name, num_bytes=path.stat().st_size, num_rows=counts.get(name, 0))
+            ExportedFile(
+                path=name,
+                num_bytes=path.stat().st_size,
+                num_rows=counts.get(name, 0),
+                sha256=None if self._setting.beside is None else sha256_file(path),
+            )
             for path in sorted(staging.rglob("*"))
             if path.is_file() and (name := path.relative_to(staging).as_posix())
         ]
@@ -185,11 +189,17 @@ class ExportWork:
             split=split, shard=shard.number, num_dialogues=len(rows), num_media=dict(kinds), files=tuple(files)
         )
 
-    def _receipt(self, number: int) -> Path:
-        return self._state / f"{number:05d}.json"
+    def _receipt(self, number: int) -> ExportReceipt | None:
+        try:
+            return read_receipt(self._state, number)
+        except CorpusError:
+            return None  # what a damaged one named is written anew
 
     def _key(self, shard: PublishedShard) -> str:
-        return content_key(self.fingerprint, [[subject, *_state_of(path)] for subject, path in shard.files.items()])
+        # Ours are named after their content. A stranger's are not, and the time tells one from what took its place.
+        is_ours = self.corpus.ledger is not None
+        tables = [[subject, *_state_of(path)[: 2 if is_ours else 3]] for subject, path in shard.files.items()]
+        return content_key(self.fingerprint, tables)
 
 
 def _is_whole(path: Path, file: ExportedFile) -> bool:
@@ -200,7 +210,7 @@ def _is_whole(path: Path, file: ExportedFile) -> bool:
 
 
 def _state_of(path: Path) -> tuple[str, int, int]:
-    """Tell a table apart from one that took its place. Ours are named after their content; strangers' are not."""
+    """Return a table's name, size and time of its last change."""
     stat = path.stat()
     return path.name, stat.st_size, stat.st_mtime_ns
 
@@ -243,8 +253,7 @@ class ExportRun:
             self._look.forget(number)
         parts = [part for shard in shards for part in self._look.parts(shard) or ()]
         summary = ExportSummary(corpus=self._name(), parts=tuple(parts), licences=self._licences())
-        self._finish(summary)
-        return summary
+        return self._finish(summary)
 
     def _note_order(self) -> None:
         setting = self._setting
@@ -255,7 +264,7 @@ class ExportRun:
             "selection": setting.selection.model_dump(mode="json"),
             "chosen_ids": None if setting.chosen_ids is None else sorted(setting.chosen_ids),
         }
-        write_json(setting.out / STATE / ORDERED, ordered, self._lock.check)
+        write_json(setting.state / ORDERED, ordered, self._lock.check)
 
     async def drain(self) -> None:
         """End at the next dialogue; a shard that was begun is begun anew another time."""
@@ -291,10 +300,10 @@ class ExportRun:
         facts = [] if ledger is None else ledger.renderers.values()
         return {str(name): str(licence) for fact in facts for name, licence in fact.get("licences", {}).items()}
 
-    def _finish(self, summary: ExportSummary) -> None:
+    def _finish(self, summary: ExportSummary) -> ExportSummary:
         plugin, options = self._setting.choose()
         out = self._setting.out
-        plugin.finish(options, out, summary)
+        summary = summary.model_copy(update={"remarks": tuple(plugin.finish(options, out, summary))})
         card = write_export_card(summary, plugin.name, plugin.summary, plugin.usage, plugin.configs(summary))
         (out / "README.md").write_text(card, encoding="utf-8")
         index = {
@@ -307,3 +316,4 @@ class ExportRun:
             **summary.model_dump(mode="json"),
         }
         write_json(out / INDEX, index, self._lock.check)
+        return summary

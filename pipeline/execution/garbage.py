@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.adapters.corpus import CorpusFolder
-from pipeline.adapters.files import PARTIAL, read_json, sha256_file
+from pipeline.adapters.files import PARTIAL, STAGING, read_json, sha256_file
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.readings import FOLDER
 from pipeline.adapters.repair_book import RepairBook
@@ -19,6 +19,7 @@ from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.execution.audit_garbage import KnownRecords, ReadingsGarbage
+from pipeline.execution.beside import TokenFiles
 from pipeline.execution.packed import find_packed, published_rows
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, part_id, sha256_hex
@@ -92,6 +93,10 @@ class Collector:
         for packed in self._packed_shards() if self._has_readings else ():
             journals = self._readings(packed).find_journals()
             _add(found, "journals of audits whose readings are in a stage file", journals)
+        if (ledger := self._folder.read_ledger()) is not None:
+            shards = {entry.shard for entry in ledger.shards}
+            unneeded = TokenFiles(self._folder).find_unneeded(shards)
+            _add(found, "codes of media that are gone or were encoded anew", unneeded)
         return sorted(found.values(), key=lambda item: (item.kind, item.path))
 
     def find_leftovers(self) -> list[Garbage]:
@@ -103,6 +108,7 @@ class Collector:
         root, ledger = self._folder.root, self._folder.read_ledger()
         found: dict[Path, Garbage] = {}
         _add(found, "leftovers of runs that were killed", sorted(root.rglob(f"*{PARTIAL}")))
+        _add(found, "leftovers of runs that were killed", sorted(root.glob(f"work/*/{STAGING}*/**/*")))
         _add(found, "damaged files set aside", sorted(root.rglob(f"*{DAMAGED}")))
         for store in self._stores():
             _add(found, "replaced stage files", _unnamed_stage_files(store))

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.exports.rows import RowFile
-from pipeline.adapters.files import read_json, sha256_file, sync_folder, write_json
+from pipeline.adapters.files import PARTIAL, STAGING, read_json, sha256_file, sync_folder, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.contracts.ledger import FileEntry, ShardEntry, ShardLedger
@@ -170,7 +170,7 @@ class Gathering:
         return self._state / f"{number:05d}.json"
 
     def _staging(self, number: int) -> Path:
-        return self._state / f"staging-{number:05d}"
+        return self._state / f"{STAGING}{number:05d}"
 
 
 def key_of_gathered(files: Sequence[FileEntry], origin: Mapping[str, Any]) -> str:
@@ -224,7 +224,8 @@ def check_free(out: Path, work: str) -> None:
         raise CorpusError(f"{out}: is a file; name a folder")
     if not out.exists() or (out / "work" / work).is_dir():
         return
-    # A command that was refused once it had the lock leaves no more than the lock.
+    # A command that was refused or killed once it had the lock leaves no more than the lock, or half of it.
     allowed = {out / "work", out / "work" / "lock", out / "work" / "epoch.json"}
+    allowed |= {*(out / "work").glob(f"epoch.json.*{PARTIAL}")}
     if {*out.iterdir(), *(out / "work").glob("*")} - allowed:
         raise CorpusError(f"{out}: holds other files; name an empty folder or a new one")

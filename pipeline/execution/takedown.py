@@ -18,6 +18,7 @@ from pipeline.adapters.files import read_json, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.takedown_book import read_takedowns, write_takedowns
 from pipeline.contracts.ledger import Ledger
+from pipeline.execution.beside import TokenFiles
 from pipeline.execution.erasing import Eraser, find_pages
 from pipeline.execution.garbage import Collector, remove_files
 from pipeline.execution.withdrawal import Claims, Withdrawal, count_rows, list_published
@@ -137,6 +138,7 @@ class TakeDown:
         # The plan last of all that a run reads: what it says of topics, the other files are searched for.
         report.topics = eraser.erase_plan(self._plan)
         eraser.erase_journals(shards)
+        TokenFiles(self._folder).forget(shards)
         remove_files(Collector(self._folder, self._readings_lock).find_leftovers())
         report.pages = tuple(self._remove_pages(due))
         report.dialogues = {name: one.model_copy(update={"is_done": True}) for name, one in due.items()}

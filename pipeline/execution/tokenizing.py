@@ -1,7 +1,7 @@
 """The last stage of a run: the codes of a corpus's media beside it, by the tokenizers that its manifest names.
 
-It is an export to ``tokens`` into a folder of the corpus, with an export's receipts: shards that have not changed since
-are not encoded again, and those that are gone take their codes with them.
+It is an export to ``tokens`` into a folder of the corpus, with an export's receipts under ``work/``: shards that have
+not changed since are not encoded again, and those that are gone take their codes with them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def find_tokenizing(project: Project) -> tuple[ExportSetting, Tokenize] | None:
     if section is None:
         return None
     options = {**section.choices, "batch": section.batch}
-    setting = ExportSetting(project.corpus, project.corpus / TOKENS, "tokens", options)
+    # Workers of other nodes stand in another folder.
+    corpus = project.corpus.absolute()
+    setting = ExportSetting(corpus, corpus / TOKENS, "tokens", options, beside=corpus / "work" / TOKENS)
     try:
         setting.choose()
     except ManifestError as exc:

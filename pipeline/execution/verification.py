@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.adapters.corpus import PUBLISHED_FOLDERS, TOPIC_SCREEN, CorpusFolder
+from pipeline.adapters.exports.token_tables import TOKENS
 from pipeline.adapters.files import PARTIAL, read_json, sha256_file
 from pipeline.adapters.probes import PROBES
 from pipeline.adapters.readings import FOLDER as READINGS
 from pipeline.adapters.store import DAMAGED, ShardFolder
-from pipeline.adapters.takedown_book import FILE as TAKEDOWNS
-from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
+from pipeline.execution.beside import TokenFiles, check_takedowns, check_verdicts
 from pipeline.execution.gathering import find_command
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
@@ -76,7 +76,9 @@ class Verification:
         root = self.folder.root
         if not (root / "ledger.json").exists() and not self.folder.work.is_dir():
             raise CorpusError(f"{root}: is no corpus: neither ledger.json nor work/ is there")
-        self._taken_down = self._read_takedowns()
+        self._taken_down, findings = check_takedowns(root)
+        for finding in findings:
+            self._add(finding)
         ledger = self._read_root()
         if ledger is not None:
             self._check_card(ledger)
@@ -86,6 +88,10 @@ class Verification:
         self._check_plans()
         for folder in self._stage_folders():
             self._check_stages(folder)
+        for finding, path in TokenFiles(self.folder).check(self._check_named):
+            self._add(finding, path)
+        for finding in check_verdicts(root):
+            self._add(finding)
         self._note_leftovers()
 
     def _add(self, finding: Finding, path: Path | None = None) -> None:
@@ -194,6 +200,10 @@ class Verification:
         self.num_assets += num_rows if entry.table in PROBES else 0
         return True
 
+    def _check_named(self, path: Path, where: str, num_bytes: int, sha256: str) -> Finding | None:
+        self.num_files += 1
+        return self._check_hash(path, where, num_bytes, sha256)
+
     def _check_hash(self, path: Path, where: str, num_bytes: int, sha256: str) -> Finding | None:
         try:
             size = path.stat().st_size
@@ -218,16 +228,6 @@ class Verification:
         if problem is not None:
             path = self.folder.work / TOPIC_SCREEN
             self._add(error("screen_damaged", self._name(path), problem), path)
-
-    def _read_takedowns(self) -> Collection[str]:
-        try:
-            found = read_takedowns(self.folder.root)
-        except CorpusError as exc:
-            self._add(error("takedowns_damaged", TAKEDOWNS, str(exc)))
-            return ()
-        for name in (one.id for one in found.values() if not one.is_done):
-            self._add(error("takedown_unfinished", TAKEDOWNS, f"{name}: was stopped midway; give its command again"))
-        return found
 
     def _stage_folders(self) -> Iterator[ShardFolder]:
         if (self.folder.work / "topics").is_dir():
@@ -314,7 +314,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 def total_bytes(folder: CorpusFolder) -> int:
     """Return about how many bytes there are to read."""
-    places = [folder.root / name for name in PUBLISHED_FOLDERS] + [folder.work, folder.root / READINGS]
+    places = [folder.root / name for name in (*PUBLISHED_FOLDERS, "work", READINGS, TOKENS)]
     return sum(path.stat().st_size for place in places for path in place.rglob("*.parquet") if path.is_file())
 
 
@@ -334,10 +334,9 @@ def set_aside(folder: CorpusFolder, damaged: list[Path]) -> tuple[list[Path], li
         _can_compose(folder.shard(index)) for index in folder.shard_indices()
     )
     for path in damaged:
-        # What is not published can be made again, or measured again, without any stage file.
-        working = [
-            place for name in ("work", READINGS) for place in (folder.root / name, (folder.root / name).resolve())
-        ]
+        # What is not published can be made, measured or encoded again without any stage file.
+        names = ("work", READINGS, TOKENS)
+        working = [place for name in names for place in (folder.root / name, (folder.root / name).resolve())]
         if not can_rebuild and not any(path.is_relative_to(place) for place in working):
             left.append(path)
             continue

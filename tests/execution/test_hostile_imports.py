@@ -16,9 +16,10 @@ from pipeline.adapters.foreign.tars import scan_tar
 from pipeline.contracts.foreign import Unreadable
 from pipeline.execution.imports import ImportSetting
 from pipeline.values.errors import ManifestError
-from tests.execution.test_imports import bring, check_sound
+from tests.execution.test_imports import check_sound
 from tests.support.corpora import TinyCorpus
 from tests.support.exporting import export_to
+from tests.support.gathering import bring
 
 SECRET = b"a secret outside"
 

@@ -11,29 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
-from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.measuring import measure_medium
 from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus
-from pipeline.contracts.ledger import Ledger
 from pipeline.execution import imports
 from pipeline.execution.audits import AuditSetting
-from pipeline.execution.imports import ImportRun, ImportSetting, check_out, open_source
+from pipeline.execution.imports import ImportSetting
 from pipeline.execution.project import load_project
 from pipeline.execution.verification import Verification, set_aside
 from pipeline.values.errors import AnyInstructError, CorpusError
 from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, flip_byte
 from tests.support.exporting import export_to
-
-
-def bring(setting: ImportSetting) -> Ledger:
-    check_out(setting)
-    source = open_source(setting)
-    lock = CorpusLock.acquire(setting.out / "work")
-    try:
-        return ImportRun(setting, source, lock).execute()
-    finally:
-        lock.release()
+from tests.support.gathering import bring
 
 
 def read_all(root: Path) -> dict[str, dict[str, Any]]:

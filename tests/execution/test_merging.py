@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
-from pipeline.adapters.lock import CorpusLock
 from pipeline.contracts.ledger import Ledger
 from pipeline.contracts.storage import Row
 from pipeline.execution import merging
@@ -18,18 +17,10 @@ from pipeline.execution.project import load_project
 from pipeline.values.errors import CorpusError
 from pipeline.values.merging import OnConflict
 from pipeline.work.merging import MergeIndex, merge_facts
-from tests.execution.test_imports import bring, check_sound, read_all
+from tests.execution.test_imports import check_sound, read_all
 from tests.support.corpora import TOPICS, TinyCorpus, copy_corpus, make_corpus, restate_table
 from tests.support.exporting import export_to
-
-
-def merge(setting: MergeSetting) -> Ledger:
-    setting.check()
-    lock = CorpusLock.acquire(setting.out / "work")
-    try:
-        return MergeRun(setting, lock).execute()[0]
-    finally:
-        lock.release()
+from tests.support.gathering import bring, merge
 
 
 def count_calls(ledger: Ledger) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.adapters.lock import CorpusLock
 from pipeline.contracts.export import ExportSummary
 from pipeline.execution.driver import Silence
-from pipeline.execution.exports import STATE, ExportRun, ExportSetting, ExportWork
+from pipeline.execution.exports import ExportRun, ExportSetting, ExportWork
 from pipeline.work.exporting import Selection, Splits
 
 
@@ -37,7 +37,7 @@ class Here:
 
 def export_here(setting: ExportSetting) -> tuple[ExportSummary, list[int]]:
     """Export in this process; what was written, and the shards that had to be."""
-    lock = CorpusLock.acquire(setting.out / STATE)
+    lock = CorpusLock.acquire(setting.state)
     workers = Here(setting, lock.epoch)
     try:
         summary = asyncio.run(ExportRun(setting, lock, lambda: workers).execute())

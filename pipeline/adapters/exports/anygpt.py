@@ -8,7 +8,7 @@ spelled; ``vocabulary.txt`` every token to add to a language model, and ``tokens
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from pipeline.adapters.files import read_json
 from pipeline.contracts.export import ExportOptions, ExportSummary, Sample
 from pipeline.values.errors import CorpusError
 from pipeline.values.token_strings import Alphabet, Codes, Speller, TokenPart, Wording
+from pipeline.values.words import say_count
 
 VOCABULARY = "vocabulary.txt"
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -49,7 +50,8 @@ class TokenRows:
         self._waiting: list[Waiting] = []
         self._num_media = 0
         self._lengths: list[int] = []
-        self._counts = {"dialogues": 0, "cut": 0, "turns_cut": 0, "too_long": 0, "not_alternating": 0}
+        names = ("dialogues", "cut", "turns_cut", "too_long", "not_alternating")
+        self._counts = dict.fromkeys(names, 0)
 
     def add(self, sample: Sample) -> None:
         """Take a dialogue; it is written with its batch."""
@@ -148,7 +150,7 @@ class AnygptPlugin:
         return ()
 
     def finish(self, options: AnygptOptions, out: Path, summary: ExportSummary) -> Sequence[str]:
-        """Write the vocabulary, and what the parts say of alphabets and lengths.
+        """Write the vocabulary, and what the parts say of alphabets and lengths; remark on lengths and on what was cut.
 
         Raises:
             CorpusError: parts were made by different tokenizers.
@@ -164,7 +166,7 @@ class AnygptPlugin:
         if any(facts[name] != made[name] for facts in everything for name in made):
             raise CorpusError(f"{out}: its parts were made by different weights; export into a new folder")
         counted_by = "bytes" if options.text_tokenizer is None else Path(options.text_tokenizer).name
-        index = {
+        index: dict[str, Any] = {
             **made,
             "wording": options.wording.model_dump(),
             "words_counted_by": counted_by,
@@ -173,7 +175,7 @@ class AnygptPlugin:
         (out / INDEX).write_text(json.dumps(index, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         tokens = read_speller(out).vocabulary()
         (out / VOCABULARY).write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
-        return (INDEX, VOCABULARY)
+        return [remark for split, facts in index["splits"].items() for remark in _say_lengths(split, facts, options)]
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
@@ -188,6 +190,27 @@ def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = {name: sum(part["counts"][name] for part in parts) for name in parts[0]["counts"]}
     quantiles = {f"{share:g}": int(np.quantile(lengths, share)) for share in _QUANTILES} if lengths else {}
     return {**counts, "tokens": sum(lengths), "length_quantiles": quantiles}
+
+
+def _say_lengths(split: str, facts: Mapping[str, Any], options: AnygptOptions) -> Iterator[str]:
+    """Say how long rows are, and what has none or was cut."""
+    if quantiles := facts["length_quantiles"]:
+        yield (
+            f"{split}: rows of {quantiles['0.5']:,} tokens at the median, {quantiles['0.9']:,} at the ninth decile and "
+            f"{quantiles['1']:,} at most; {facts['tokens']:,} in all."
+        )
+    most = f"{options.max_tokens or 0:,} tokens"
+    if facts["cut"]:
+        yield f"{split}: {say_count(facts['cut'], 'dialogue')} cut to the first whole rounds that fit {most}."
+    if facts["too_long"]:
+        left = say_count(facts["too_long"], "dialogue")
+        yield f"{split}: {left} without a row: the first round alone is over {most}."
+    if facts["turns_cut"]:
+        turns = say_count(facts["turns_cut"], "turn")
+        yield f"{split}: {turns} in no row for that; their codes are in tokens/ all the same."
+    if facts["not_alternating"]:
+        left = say_count(facts["not_alternating"], "dialogue")
+        yield f"{split}: {left} without a row: user and assistant do not take turns."
 
 
 PLUGIN = AnygptPlugin()

@@ -89,8 +89,8 @@ def _words(piece: Piece) -> str:
 _NO_BRACKETS = str.maketrans("[]", "()")
 
 
-def gather(out: Path, split: str, rows: Iterable[Path]) -> list[str]:
-    """Write a split's metadata.json and its data_construction files, holding no more than a row; return their names."""
+def gather(out: Path, split: str, rows: Iterable[Path]) -> None:
+    """Write a split's metadata.json and its data_construction files, holding no more than a row."""
     folder = out / split / "data_construction"
     folder.mkdir(parents=True, exist_ok=True)
     names = ("metadata.json", *(f"data_construction/{name}" for name in ("topics.txt", *_OBJECTS)))
@@ -115,7 +115,6 @@ def gather(out: Path, split: str, rows: Iterable[Path]) -> list[str]:
     finally:
         for file in files.values():
             file.close()
-    return [f"{split}/{name}" for name in names]
 
 
 _OBJECTS = ("scenario.json", "text_chat.json", "image.json", "music.json")
@@ -166,11 +165,10 @@ class AnyInstructPlugin:
 
     def finish(self, options: ExportOptions, out: Path, summary: ExportSummary) -> Sequence[str]:
         """Write what a whole split has one of."""
-        names: list[str] = []
         for split, parts in summary.splits.items():
             files = [file.path for part in parts for file in part.files if file.path.startswith(f"{split}/{_ROWS}/")]
-            names += gather(out, split, [out / path for path in files])
-        return names
+            gather(out, split, [out / path for path in files])
+        return ()
 
 
 PLUGIN = AnyInstructPlugin()

@@ -130,7 +130,7 @@ class TokensPlugin:
             "identities": options.identity(),
         }
         (out / INDEX).write_text(json.dumps(index, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        return (INDEX,)
+        return ()
 
 
 PLUGIN = TokensPlugin()

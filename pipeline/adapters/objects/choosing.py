@@ -24,8 +24,8 @@ def everything(name: str) -> bool:
 
 
 def only_state(name: str) -> bool:
-    """Choose what tells how far a corpus is: no media, no journals."""
-    return name.endswith((".json", ".md")) or name in (PLAN, "work/events.jsonl")
+    """Choose what tells how far a corpus is, people's verdicts included: no media, no journals."""
+    return name.endswith((".json", ".md")) or name in (PLAN, "work/events.jsonl") or name.startswith("reviews/")
 
 
 def only_published(name: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.adapters.files import PARTIAL, read_json, write_json
+from pipeline.adapters.files import PARTIAL, STAGING, read_json, write_json
 from pipeline.adapters.objects.address import is_plain
 from pipeline.adapters.objects.bucket import Bucket, ObjectChanged, Stored, hash_as_tag
 from pipeline.adapters.objects.choosing import Choice, everything
@@ -271,7 +271,7 @@ def _rank(name: str) -> int:
 
 def _is_carried(name: str) -> bool:
     """Tell what belongs to the corpus; names that a bucket tells are taken for no paths but plain ones."""
-    if not is_plain(name) or name == CLAIM or name.endswith((PARTIAL, DAMAGED)):
+    if not is_plain(name) or name == CLAIM or name.endswith((PARTIAL, DAMAGED)) or f"/{STAGING}" in name:
         return False
     return name.rpartition("/")[2] != "lock"
 

@@ -15,6 +15,7 @@ from pipeline.contracts.export import ExportSummary
 from pipeline.contracts.plugins import read_options
 from pipeline.execution.exports import ExportSetting
 from pipeline.values.errors import CorpusError, ManifestError
+from pipeline.work.markdown import escape_markdown
 from tests.support.corpora import TinyCorpus
 from tests.support.exporting import export_here, export_to
 from tests.support.tiny_tokenizers import options_for, save_tiny_tokenizer
@@ -79,6 +80,9 @@ def test_trainers_load_the_rows_and_the_vocabulary_has_every_token(
     assert sorted(loaded["id"]) == sorted(row["id"] for row in read_rows(out))
     vocabulary = (out / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     assert len(vocabulary) == len(set(vocabulary)) == 4 + 6 + 32 * (1 + 4 + 1)
+    speller = read_speller(out)
+    used = {piece for row in read_rows(out) for piece, is_token in speller.split(row["text"]) if is_token}
+    assert len(used) > 40 and used <= set(vocabulary)
     index = json.loads((out / "tokens.json").read_text())
     train = index["splits"]["train"]
     assert train["dialogues"] == len(loaded) and train["cut"] == train["too_long"] == 0
@@ -92,7 +96,7 @@ def test_long_dialogues_keep_their_first_whole_rounds(
     whole, cut = written[0], tmp_path / "cut"
     lengths = json.loads((whole / "tokens.json").read_text())["splits"]["train"]["length_quantiles"]
     most = lengths["0.5"]
-    export_to(tiny.root, cut, "anygpt", {**chosen, "max_tokens": most})
+    summary = export_to(tiny.root, cut, "anygpt", {**chosen, "max_tokens": most})
     before = {row["id"]: row["conversation"][0] for row in read_rows(whole)}
     after = {row["id"]: row["conversation"][0] for row in read_rows(cut)}
     counts = json.loads((cut / "tokens.json").read_text())["splits"]["train"]
@@ -101,6 +105,13 @@ def test_long_dialogues_keep_their_first_whole_rounds(
     assert counts["length_quantiles"]["1"] <= most < lengths["1"]
     assert len(before) - len(after) == counts["too_long"]
     assert counts["turns_cut"] == sum(map(len, before.values())) - sum(map(len, after.values())) > 0
+    said = "\n".join(summary.remarks)
+    assert f"train: rows of {counts['length_quantiles']['0.5']:,} tokens at the median" in said
+    assert (f"cut to the first whole rounds that fit {most:,} tokens." in said) == bool(counts["cut"])
+    assert (f"without a row: the first round alone is over {most:,} tokens." in said) == bool(counts["too_long"])
+    assert f"train: {counts['turns_cut']} turns in no row" in said
+    card = (cut / "README.md").read_text(encoding="utf-8")
+    assert all(f"\n- {escape_markdown(remark)}\n" in card for remark in summary.remarks)
     arrays = pq.read_table(cut / "tokens", columns=["dialogue_id", "turn", "in_row"]).to_pylist()
     assert all(a["in_row"] == (a["turn"] < len(after.get(a["dialogue_id"], []))) for a in arrays)
     assert len(arrays) == pq.read_table(whole / "tokens").num_rows
