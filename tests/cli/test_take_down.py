@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.objects.choosing import everything
 from pipeline.adapters.readings import CorpusReadings
 from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.verdicts import VerdictBook
@@ -32,12 +33,14 @@ from pipeline.execution.merging import MergeSetting
 from pipeline.execution.verification import Verification
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.work import tables
+from tests.adapters.test_objects import put_up
 from tests.execution.test_imports import bring
 from tests.execution.test_merging import merge
 from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, copy_corpus
 from tests.support.exporting import export_to
 from tests.support.here import Here
+from tests.support.object_store import Machine
 
 TABLES = ("dialogues", "images", "music", "speech", "rejected", "failed")
 
@@ -328,6 +331,21 @@ def test_a_folder_that_is_no_export_is_refused_before_anything_changes(tiny: Tin
     with pytest.raises(CorpusError, match="is no export"):
         take_down(tiny.root, [tiny.rows("dialogues")[0]["id"]], "why", [tmp_path])
     assert read_takedowns(tiny.root) == {}
+
+
+def test_it_leaves_a_bucket_and_the_copies_of_other_machines(tiny: TinyCorpus, machine: Machine) -> None:
+    before = rows_of(tiny)
+    name = sung_alone(before)
+    needles = [*words_of(before["dialogues", name]), *media_of(before, name)]
+    put_up(machine("a"), tiny)
+    with machine("b").reading(everything) as root:
+        assert holders(root, *needles)
+    with machine("a").writing() as root:
+        take_down(root, [name], "why")
+    for other in ("b", "c"):
+        with machine(other).reading(everything) as root:
+            assert holders(root, *needles) == set()
+            assert read_takedowns(root)[name].is_done
 
 
 def test_neither_an_import_nor_a_merge_brings_it_back(tiny_original: TinyCorpus, tmp_path: Path) -> None:
