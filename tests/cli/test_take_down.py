@@ -34,11 +34,10 @@ from pipeline.execution.verification import Verification
 from pipeline.values.errors import CorpusError, ManifestError
 from pipeline.work import tables
 from tests.adapters.test_objects import put_up
-from tests.execution.test_imports import bring
-from tests.execution.test_merging import merge
 from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, copy_corpus
 from tests.support.exporting import export_to
+from tests.support.gathering import bring, merge
 from tests.support.here import Here
 from tests.support.object_store import Machine
 
