@@ -26,7 +26,7 @@ from pipeline.adapters.prompt_files import PromptFolder
 from pipeline.adapters.shipped import shipped
 from pipeline.execution.memory import peak_memory_of_process
 from pipeline.values.ids import content_key, dialogue_id, normalise_text
-from pipeline.values.manifest import NEAR_DUPLICATES
+from pipeline.values.screen import NEAR_DUPLICATES
 from pipeline.work import dialogues
 from pipeline.work.answers import texts_of
 from pipeline.work.shingles import jaccard, shingles

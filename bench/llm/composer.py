@@ -23,7 +23,7 @@ from pipeline.contracts.chat import ChatRequest, Message
 from pipeline.execution.collecting import spare_collector
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import derive_seed
-from pipeline.values.manifest import Price, Writer
+from pipeline.values.writer import Price, Writer
 from pipeline.work.answers import string_schema
 from pipeline.work.asking import Asker
 from pipeline.work.purse import Purse

@@ -10,8 +10,8 @@ from typing import Any
 from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.render import Brief, Renderer
 from pipeline.values.ids import derive_seed
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import RendererChoice
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.orders import Order

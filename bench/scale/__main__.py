@@ -2,6 +2,8 @@
 
     python -m bench.scale                       2,000 dialogues of the published recipe; a half, a quarter of that
     python -m bench.scale --dialogues 108000    the published size; takes hours on two cores
+    python -m bench.scale --folder F            keeps corpora and figures; killed, it goes on with the size it was at
+    python -m bench.scale --plot growth.svg     draws CPU by size and memory over the largest run
     python -m bench.scale --text-only           typed words alone, without media
     python -m bench.scale --quick               one small corpus, within 50 s on an idle machine: a check with slack
 
@@ -23,8 +25,10 @@ from pathlib import Path
 
 from bench.llm.driving import running_server
 from bench.scale.goals import Goal, judge_growth, judge_overhead, judge_use
+from bench.scale.keeping import make_or_recall
 from bench.scale.manifests import Shape
-from bench.scale.measuring import Made, make, measure_checks, measure_encoding, use
+from bench.scale.measuring import Made, measure_checks, measure_encoding, use
+from bench.scale.plot import draw
 
 ENDPOINT = "bench.scale.endpoint"
 FULL = 2000
@@ -39,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dialogues", type=int, default=FULL, help="of the largest corpus")
     parser.add_argument("--text-only", action="store_true", help="without media")
     parser.add_argument("--folder", type=Path, help="for the corpora, which stay there; a temporary one otherwise")
+    parser.add_argument("--plot", type=Path, help="draw growth and memory here, as .svg, .png or .pdf")
     options = parser.parse_args(arguments)
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f}")
     largest = QUICK if options.quick else options.dialogues
@@ -58,12 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name:24} {took.wall:8.1f} s, CPU {took.cpu:8.1f} s, peak {took.peak:6,.0f} MB", flush=True)
     goals = [*judge_growth(made), *judge_overhead(made, checks, encoding)] if len(made) > 1 else []
     goals += judge_use(made[-1], steps)
+    if options.plot:
+        draw(made, options.plot)
     return tell(goals, made[-1], slack=2.0 if options.quick else 1.0)
 
 
 def make_and_tell(folder: Path, shape: Shape, url: str) -> Made:
-    """Make a corpus and print what it took."""
-    made = make(folder, shape, url)
+    """Make a corpus, unless that was done, and print what it took."""
+    made = make_or_recall(folder, shape, url)
     assets = ", ".join(f"{count:,} {table}" for table, count in made.num_assets.items()) or "no media"
     rate = shape.num_dialogues / made.run.wall
     print(

@@ -16,6 +16,9 @@ import psutil
 
 POLL_SECONDS = 0.1
 
+MEMORY_SECONDS = 2.0
+"""Between two notes of what memory is held."""
+
 RAY_WORKER = re.compile(r"ray::(?:IDLE_)?(\w+)")
 """How Ray titles its workers, by the actor or task that they run."""
 
@@ -42,12 +45,14 @@ class Watched:
 
     Attributes:
         output: Standard output and errors.
+        memory: By kind, seconds since the start and megabytes of the largest process at that time.
     """
 
     wall: float = 0.0
     code: int = 0
     output: str = ""
     costs: dict[str, Cost] = field(default_factory=lambda: defaultdict(Cost))
+    memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def cpu(self) -> float:
@@ -72,13 +77,14 @@ def watch(words: Sequence[str], log: Path) -> Watched:
     with log.open("wb") as output:
         run = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         while run.poll() is None:
-            seen.look(run.pid)
+            seen.look(run.pid, time.perf_counter() - started)
             time.sleep(POLL_SECONDS)
     watched.wall, watched.code = time.perf_counter() - started, run.returncode
     watched.output = log.read_text(encoding="utf-8", errors="replace")
     for kind, cpu, peak in seen.sums():
         watched.costs[kind].cpu += cpu
         watched.costs[kind].peak = max(watched.costs[kind].peak, peak)
+    watched.memory = seen.memory
     return watched
 
 
@@ -89,9 +95,16 @@ class _Seen:
         self._kinds: dict[int, str] = {}
         self._cpu: dict[int, float] = {}
         self._peak: dict[int, float] = defaultdict(float)
+        self._noted = -MEMORY_SECONDS
+        self.memory: dict[str, list[tuple[float, float]]] = {}
 
-    def look(self, driver: int) -> None:
-        """Look at a process and at all that it has started."""
+    def look(self, driver: int, now: float) -> None:
+        """Look at a process and at all that it has started.
+
+        Args:
+            now: Seconds since the start.
+        """
+        held: dict[str, float] = defaultdict(float)
         try:
             family = psutil.Process(driver)
             processes = [family, *family.children(recursive=True)]
@@ -109,6 +122,11 @@ class _Seen:
                 self._kinds[process.pid] = kind
             self._cpu[process.pid] = times.user + times.system
             self._peak[process.pid] = max(self._peak[process.pid], memory.rss / 1e6)
+            held[self._kinds[process.pid]] = max(held[self._kinds[process.pid]], memory.rss / 1e6)
+        if now - self._noted >= MEMORY_SECONDS:
+            self._noted = now
+            for kind in held.keys() & OURS:
+                self.memory.setdefault(kind, []).append((round(now, 1), round(held[kind], 1)))
 
     def sums(self) -> list[tuple[str, float, float]]:
         """Kind, CPU seconds and peak megabytes of every process."""

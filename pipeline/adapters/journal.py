@@ -38,16 +38,23 @@ class FileJournal:
         weakref.finalize(self, _close_all, self._handles)
         self.num_damaged = 0
 
-    def entries(self) -> Iterator[Row]:
-        """Yield all whole entries, oldest segment first."""
+    def entries(self, event: str | None = None) -> Iterator[Row]:
+        """Yield all whole entries, oldest segment first; damaged ones are counted.
+
+        Args:
+            event: Yield those of this event alone, and read past the others without parsing them.
+        """
         self.num_damaged = 0
+        mark = b"" if event is None else encode_json({"event": event})[1:-1]
         for path in sorted(self._folder.glob(f"{self._stage}-e*.jsonl")):
             for line in path.read_bytes().split(b"\n"):
-                if not line:
+                if not line or mark not in line:
                     continue
                 entry = _parse(line)
                 if entry is None:
                     self.num_damaged += 1
+                    continue
+                if event is not None and entry.get("event") != event:
                     continue
                 if "blob" in entry:
                     entry["blob"]["segment"] = path.stem
@@ -72,7 +79,7 @@ class FileJournal:
             return b""  # and no memory is taken for what is not there
         return os.pread(handle, place["size"], place["offset"])
 
-    def append(self, entry: Row, blob: bytes | None = None) -> None:
+    def append(self, entry: Row, blob: bytes | None = None) -> Row:
         """Write one entry through to the operating system; its bytes first, so that a line never points at nothing."""
         try:
             if blob is not None:
@@ -84,6 +91,7 @@ class FileJournal:
                 f"{self._folder / self._segment}: cannot write the journal: {exc.strerror}; what was journalled before "
                 "is safe, free some space or mend the folder and run again"
             ) from exc
+        return entry if blob is None else {**entry, "blob": {**entry["blob"], "segment": self._segment}}
 
     def num_bytes(self) -> Bytes:
         """Size of all segments together."""

@@ -20,8 +20,8 @@ from pipeline.adapters.provenance import describe_software
 from pipeline.adapters.sound_options import SoundFileOptions
 from pipeline.adapters.speech import MAX_FLAT_SHARE, measure_flat_tops
 from pipeline.contracts.render import Brief, Finish, Outcome, Render, RenderFailure
-from pipeline.values.manifest import MusicSection, RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import MusicSection, RendererChoice
 from pipeline.values.units import LUFS, Hertz, Seconds
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, model_validator
 
+from pipeline.adapters.shipped import shipped
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key, sha256_hex
@@ -139,6 +141,12 @@ class PromptFolder(TemplateFolder):
         self.meta_topics = _by_id(folder, load_yaml(folder / "meta_topics.yaml", tuple[MetaTopic, ...]))
         self.demonstrations = _by_id(folder, _read_demonstrations(folder / "demonstrations"))
         self.requirements = _by_id(folder, _read_requirements(folder / "requirements.yaml"))
+
+
+@cache
+def shipped_book() -> PromptFolder:
+    """The shipped prompts folder, read once in a process: parsing it takes a good tenth of a second."""
+    return PromptFolder(shipped("prompts"))
 
 
 def _read_demonstrations(folder: Path) -> list[Demonstration]:

@@ -64,7 +64,8 @@ class ShardFolder:
                 return
             with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:
                 for index in range(file.num_row_groups):
-                    yield from file.read_row_group(index, columns=columns).to_pylist()
+                    # Workers share the machine's cores, and a group is too small to be divided among threads.
+                    yield from file.read_row_group(index, columns=columns, use_threads=False).to_pylist()
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)
 

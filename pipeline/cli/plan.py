@@ -10,6 +10,7 @@ from rich.table import Table
 from pipeline.cli.plain import plain
 from pipeline.cli.text_tables import draw_rules, draw_sources
 from pipeline.execution.forecast import Forecast, StageForecast, forecast
+from pipeline.execution.keys import find_missing_keys
 from pipeline.execution.limit_screen import choose_for_limits
 from pipeline.execution.project import Project, load_project
 from pipeline.values.records import Modality
@@ -34,8 +35,8 @@ def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
     for line in (*_say_screen(project, result), *_reasons(result)):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_total(project, result), markup=False, soft_wrap=True)
-    if project.missing_key and result.count_calls():
-        console.print(f"A run would be refused: {project.locate(project.missing_key)}", markup=False, soft_wrap=True)
+    if problem := find_missing_keys(project, lambda: result):
+        console.print(f"A run would be refused: {problem}", markup=False, soft_wrap=True)
 
 
 def _title(project: Project, result: Forecast) -> str:

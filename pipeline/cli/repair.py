@@ -21,7 +21,7 @@ from pipeline.execution.driver import Run
 from pipeline.execution.project import Project, load_project
 from pipeline.execution.repairing import Repairing, RepairReport
 from pipeline.values.errors import CorpusError, ManifestError
-from pipeline.values.manifest import RepairPlan
+from pipeline.values.screen import RepairPlan
 from pipeline.values.units import USD
 from pipeline.values.words import say_count
 

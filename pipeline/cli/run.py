@@ -21,6 +21,7 @@ from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import BudgetReached
 from pipeline.execution.driver import Run
 from pipeline.execution.forecast import forecast
+from pipeline.execution.keys import find_missing_keys
 from pipeline.execution.project import Project, load_project
 from pipeline.execution.retrying import Retrying
 from pipeline.execution.tokenizing import find_tokenizing
@@ -115,9 +116,8 @@ def check_ready(project: Project, limit: int | None, until: Until | None, budget
             raise ManifestError(f"{project.path}: render.{modality}: {problem}")
     budget = project.manifest.budget if budget is None else budget
     project.check_budget(budget)
-    # What is written already can be rendered where there is no key.
-    if project.missing_key and forecast(project, limit).count_calls(until):
-        raise ManifestError(project.locate(project.missing_key))
+    if problem := find_missing_keys(project, lambda: forecast(project, limit), until):
+        raise ManifestError(problem)
     return budget
 
 

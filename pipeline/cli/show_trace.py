@@ -13,10 +13,10 @@ from pipeline.adapters.repair_book import RepairBook
 from pipeline.cli.plain import plain
 from pipeline.contracts.chat import Usage
 from pipeline.contracts.storage import Row
-from pipeline.execution.project import load_prices
-from pipeline.values.manifest import Price
+from pipeline.execution.prices import load_prices
 from pipeline.values.records import MEDIA, Modality, Slot
 from pipeline.values.repairs import Repair
+from pipeline.values.writer import Price
 from pipeline.work.asking import cost
 from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.tables import REPAIRS

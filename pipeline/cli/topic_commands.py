@@ -14,8 +14,7 @@ from rich.text import Text
 
 from pipeline.adapters.embedding import MODEL, SentenceModel
 from pipeline.adapters.model_files import ModelCache
-from pipeline.adapters.prompt_files import PromptFolder
-from pipeline.adapters.shipped import shipped
+from pipeline.adapters.prompt_files import PromptFolder, shipped_book
 from pipeline.adapters.topic_files import Entry, TopicFile, make_line_topic, read_topic_file
 from pipeline.adapters.vector_cache import VectorCache
 from pipeline.cli.fetching import fetch_models
@@ -152,7 +151,7 @@ def say_likeness(hit: Likeness, where: str) -> str:
 
 def open_book(prompts: Path | None) -> PromptBook:
     """Read a prompts folder, by default the shipped one."""
-    return PromptFolder(prompts or shipped("prompts"))
+    return PromptFolder(prompts) if prompts else shipped_book()
 
 
 def open_file(file: Path, book: PromptBook) -> TopicFile:

@@ -26,6 +26,15 @@ Matching = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Only topics that hold this regular expression; case does not count.", show_default=False),
 ]
+Budget = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        min=0.0,
+        help="US dollars that all expansions of this file may spend; exit code 3 once no call fits, and more of it "
+        "goes on.",
+        show_default=False,
+    ),
+]
 WordsOnly = Annotated[bool, typer.Option("--words-only", help="Compare words and not meanings: no model is loaded.")]
 
 
@@ -146,15 +155,7 @@ def expand(  # noqa: PLR0913  an option is a parameter
             show_default=False,
         ),
     ] = None,
-    budget: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(
-            min=0.0,
-            help="US dollars that all expansions of this file may spend; exit code 3 once no call fits, and more of it "
-            "goes on.",
-            show_default=False,
-        ),
-    ] = None,
+    budget: Budget = None,
     words_only: WordsOnly = False,
     prompts: Prompts = None,
 ) -> None:

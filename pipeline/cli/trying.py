@@ -31,6 +31,34 @@ Seed = Annotated[
         min=0, max=2**63 - 1, help="Seeds of the single files follow from it; 0 unless stated.", show_default=False
     ),
 ]
+RendererName = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Renderer; unless stated, one that fits the model or runs anywhere.", show_default=False),
+]
+Size = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Of pictures, e.g. 512 or 768x512.", show_default=False),
+]
+Duration = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Of music.", show_default=False),
+]
+Voices = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(help="Voice or set of voices, e.g. 4 of language:en; may be repeated.", show_default=False),
+]
+Language = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Take the first voice that speaks it, e.g. en-GB.", show_default=False),
+]
+Rate = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Of speech; 1.1 is ten percent faster.", show_default=False),
+]
+Emotion = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Words for how to speak, where the model can be told.", show_default=False),
+]
 
 
 def try_(  # noqa: PLR0913  an option is a parameter
@@ -38,37 +66,16 @@ def try_(  # noqa: PLR0913  an option is a parameter
     texts: Annotated[
         list[str], typer.Argument(metavar="TEXT", help="Descriptions, or words to speak.", show_default=False)
     ],
-    renderer: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Renderer; unless stated, one that fits the model or runs anywhere.", show_default=False),
-    ] = None,
+    renderer: RendererName = None,
     model: Model = None,
     option: Options = None,
-    size: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Of pictures, e.g. 512 or 768x512.", show_default=False),
-    ] = None,
-    seconds: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Of music.", show_default=False),
-    ] = None,
-    voice: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Voice or set of voices, e.g. 4 of language:en; may be repeated.", show_default=False),
-    ] = None,
+    size: Size = None,
+    seconds: Duration = None,
+    voice: Voices = None,
     voices_file: VoicesFile = None,
-    language: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Take the first voice that speaks it, e.g. en-GB.", show_default=False),
-    ] = None,
-    rate: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Of speech; 1.1 is ten percent faster.", show_default=False),
-    ] = None,
-    emotion: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Words for how to speak, where the model can be told.", show_default=False),
-    ] = None,
+    language: Language = None,
+    rate: Rate = None,
+    emotion: Emotion = None,
     manifest: Manifest = None,
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="Files for each text, each with another seed.")] = 1,
     seed: Seed = None,

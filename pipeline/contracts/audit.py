@@ -22,8 +22,8 @@ from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.render import Licence, ModelFiles
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import content_key
-from pipeline.values.manifest import Writer
 from pipeline.values.records import Record
+from pipeline.values.writer import Writer
 
 T = TypeVar("T")
 

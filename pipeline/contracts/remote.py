@@ -125,3 +125,12 @@ class RemotePlugin(RendererPlugin, Protocol):
             EndpointError: the options name no address.
         """
         ...
+
+
+@runtime_checkable
+class WantsKey(Protocol):
+    """A remote plug-in that can tell that its key is missing, before anything is called."""
+
+    def missing_key(self, options: Any) -> str | None:
+        """Return a line that begins with the option which names the key, or None."""
+        ...

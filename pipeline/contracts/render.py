@@ -17,8 +17,8 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality, Record
+from pipeline.values.render_sections import RendererChoice
 from pipeline.values.units import Hertz, Pixels, Seconds
 
 

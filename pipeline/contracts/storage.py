@@ -44,16 +44,16 @@ class Receipt(Record):
 class Journal(Protocol):
     """Append-only notes of one stage of one shard, readable after any kill."""
 
-    def entries(self) -> Iterator[Row]:
-        """Yield all whole entries, oldest segment first; damaged lines are counted, not raised."""
+    def entries(self, event: str | None = None) -> Iterator[Row]:
+        """Yield all whole entries, or those of one event, oldest segment first; damaged lines are not raised."""
         ...
 
     def blob(self, entry: Row) -> bytes | None:
         """Return the bytes appended with an entry, or None where they are missing or do not match their SHA-256."""
         ...
 
-    def append(self, entry: Row, blob: bytes | None = None) -> None:
-        """Write one entry through to the operating system before returning."""
+    def append(self, entry: Row, blob: bytes | None = None) -> Row:
+        """Write one entry through to the operating system before returning it as :meth:`entries` yields it."""
         ...
 
     def num_bytes(self) -> Bytes:

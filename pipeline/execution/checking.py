@@ -25,8 +25,8 @@ from pipeline.contracts.render import (
 from pipeline.execution.text_sources import find_text_problems
 from pipeline.values.addresses import check_address
 from pipeline.values.errors import ManifestError
-from pipeline.values.manifest import SpeechSection
 from pipeline.values.records import Modality, Requirement
+from pipeline.values.render_sections import SpeechSection
 from pipeline.values.words import suggest
 from pipeline.work.casting import choose_voices
 from pipeline.work.features import COMPARE, EDIT, can_have

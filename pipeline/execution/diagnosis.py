@@ -30,10 +30,10 @@ from pipeline.execution.licences import list_known_models
 from pipeline.execution.project import ENTRY_POINTS, Project, find_renderer
 from pipeline.values.addresses import is_local
 from pipeline.values.errors import ManifestError
-from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality
 from pipeline.values.units import Bytes, Seconds
 from pipeline.values.words import say_count
+from pipeline.values.writer import Writer
 
 ENDPOINT_PATIENCE: Seconds = 5.0
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -71,6 +71,7 @@ def diagnose(project: Project | None, cache: ModelCache) -> Iterator[Fact]:
         yield from (look_at_model(name, cache, "problem") for name in project.model_names())
         yield from _look_at_casting(project)
         yield from _look_at_endpoint(project)
+        yield from _look_for_media_keys(project)
     yield from look_at_room(models_of(project), cache, "note" if project is None else "problem")
     yield from _look_at_gpus(_gpus_wanted(project))
 
@@ -230,6 +231,13 @@ def _look_at_endpoint(project: Project) -> Iterator[Fact]:
     if project.unpriced:
         text = f"nobody stated what {', '.join(project.unpriced)} costs, so spend cannot be told"
         yield Fact(area="endpoint", name="price", state="note", text=text, advice="state writer.price in the manifest")
+
+
+def _look_for_media_keys(project: Project) -> Iterator[Fact]:
+    for problem in project.missing_media_keys.values():
+        where, _, text = problem.partition(": ")
+        text, _, advice = text.partition("; ")
+        yield Fact(area="endpoint", name=where, state="problem", text=text, advice=advice)
 
 
 def _ask_endpoint(writer: Writer) -> Fact:

@@ -18,6 +18,7 @@ from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import Budget, BudgetReached, count_spent
 from pipeline.execution.filling import Filling, Shards, all_of
 from pipeline.execution.ledger import build_ledger, write_corpus_card
+from pipeline.execution.plan_keeping import PlanKeeper
 from pipeline.execution.project import Project
 from pipeline.execution.screening import Screening
 from pipeline.execution.settled import Settled
@@ -33,8 +34,7 @@ from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import count_extra, count_parts, count_wanted, extend_plan, select_active
-from pipeline.work.taking import plan_texts
+from pipeline.work.planning import count_extra, count_parts, count_wanted
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -91,12 +91,12 @@ class Run:
     _cluster: Cluster | None = None
     _budget: Budget | None = None
     _is_draining: bool = False
-    _plan: list[PlannedDialogue] | None = None
 
     def __post_init__(self) -> None:
         self.folder = CorpusFolder(self.project.corpus, self.lock)
         self._look = ShardWork(self.project, self.lock.epoch, Silence())
         self._settled = Settled(self._look, self.lock)
+        self._plan = PlanKeeper(self.folder, self._look, self._settled, self.limit)
         self._events = EventLog(self.folder.work)
         if self.budget is not None:
             self._budget = Budget(self.budget, count_spent(self.folder))
@@ -164,7 +164,7 @@ class Run:
             return None
         extra = 0
         while True:
-            active = self._bring_plan(all_topics, extra)
+            active = self._plan.bring(all_topics, extra)
             shards = _by_shard(active)
             if self.describes:
                 await self._describe(shards)
@@ -202,7 +202,7 @@ class Run:
             await self._at_work().write_topics()
         written, generated = self._look.read_topics()
         former = self._look.read_topic_screen()
-        planned = {row.topic.id for row in self._read_plan()}
+        planned = {row.topic.id for row in self._plan.read()}
         screen = screen_topics(former, written, generated, planned)
         if screen != former:
             self.folder.write_topic_screen(screen.model_dump(mode="json"))
@@ -231,31 +231,10 @@ class Run:
             )
         return taken.topics
 
-    def _read_plan(self) -> list[PlannedDialogue]:
-        """Return the plan as it is on disk, which nobody but this run may change; read once, for it is large."""
-        if self._plan is None:
-            self._plan = self.folder.read_plan()
-        return self._plan
-
     def _why(self) -> str:
         """Say what became of the first topics that were asked for."""
         lost = [row for row in self.folder.topics().rows(topics.STAGE) if row["code"]]
         return f" ({lost[0]['code']}: {lost[0]['message']})" if lost else ""
-
-    def _bring_plan(self, all_topics: Sequence[Topic], extra: int) -> list[PlannedDialogue]:
-        manifest = self.project.manifest
-        former = self._read_plan()
-        is_current = self._settled.is_plan_current()
-        if manifest.texts is not None:
-            plan = plan_texts(former, self._look.taken, manifest, extra)
-        else:
-            plan = extend_plan(former, all_topics, manifest, self.project.book, extra, is_current=is_current)
-        if plan != former:
-            self.folder.write_plan(plan)
-            self._plan = plan
-        if plan != former or not is_current:
-            self._settled.mark_plan()
-        return select_active(plan, all_topics, manifest)[: self.limit]
 
     async def _fill(self, shards: Shards, screening: Screening) -> None:
         """Bring every shard's stage files up to date, a bounded number of shards at a time."""

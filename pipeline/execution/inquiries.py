@@ -18,11 +18,11 @@ from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.audit import AskingPlugin
 from pipeline.contracts.watch import Drained
 from pipeline.execution.budget import BudgetReached, count_spent_on
-from pipeline.execution.project import find_missing_key, find_prices
+from pipeline.execution.prices import find_missing_key, find_prices
 from pipeline.execution.shard_work import LazyChat
 from pipeline.values.errors import EndpointError, ManifestError
-from pipeline.values.manifest import Writer
 from pipeline.values.units import USD
+from pipeline.values.writer import Writer
 from pipeline.work.auditing import AuditJob, find_stale
 from pipeline.work.inquiring import Asking, inquire_shard
 from pipeline.work.media_calls import calls_journal

@@ -21,9 +21,9 @@ from pipeline.contracts.watch import Watch
 from pipeline.execution.audits import AuditSetting, AuditWork, ChosenAudit, choose_audits, known_audits
 from pipeline.execution.project import Project
 from pipeline.values.errors import CorpusError, ManifestError, StageDamaged
-from pipeline.values.manifest import Screen
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection
+from pipeline.values.screen import Screen
 from pipeline.values.words import suggest
 from pipeline.work.auditing import audit_shard, find_stale, index_records
 from pipeline.work.limits import Limit, Shortfall, Taken, find_shortfalls, reject_short

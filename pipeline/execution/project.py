@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -14,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.adapters.complaints import word_errors
-from pipeline.adapters.prompt_files import PromptFolder
+from pipeline.adapters.prompt_files import PromptFolder, shipped_book
 from pipeline.adapters.shipped import shipped
 from pipeline.adapters.topic_files import make_topic, read_topics
 from pipeline.adapters.voices import load_voices
-from pipeline.adapters.yaml_file import Document, Refused, load_yaml, read_document
-from pipeline.contracts.remote import RemotePlugin
+from pipeline.adapters.yaml_file import Document, Refused, read_document
+from pipeline.contracts.remote import RemotePlugin, WantsKey
 from pipeline.contracts.render import (
     EditsPictures,
     ReadsLanguages,
@@ -30,19 +29,17 @@ from pipeline.contracts.render import (
 )
 from pipeline.execution.checking import find_problems
 from pipeline.execution.gathering import check_unmade
+from pipeline.execution.prices import find_missing_key, find_prices
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
-from pipeline.values.manifest import Manifest, Price, Writer
+from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality, Topic
 from pipeline.values.units import USD
 from pipeline.values.words import suggest
-from pipeline.work.asking import FREE
+from pipeline.values.writer import Price
 from pipeline.work.casting import Casting, cast
 from pipeline.work.features import EDIT
 from pipeline.work.voice_languages import in_language
-
-BATCH_SHARE = 0.5
-"""Of the list price that a call in a batch costs, at all providers of the Batch API that are known."""
 
 ENTRY_POINTS = "anyinstruct.renderers"
 
@@ -83,7 +80,7 @@ class Project:
     @cached_property
     def book(self) -> PromptFolder:
         """The prompts folder."""
-        return PromptFolder(self.beside(self.manifest.prompts) if self.manifest.prompts else shipped("prompts"))
+        return PromptFolder(self.beside(self.manifest.prompts)) if self.manifest.prompts else shipped_book()
 
     @cached_property
     def voices(self) -> Mapping[str, Voice]:
@@ -114,6 +111,15 @@ class Project:
     def missing_key(self) -> str | None:
         """Say which key the endpoint wants and the environment lacks, or None; servers of one's own want none."""
         return find_missing_key(self.manifest.writer)
+
+    @property
+    def missing_media_keys(self) -> dict[Modality, str]:
+        """By modality, which key its renderer's endpoint wants and the environment lacks."""
+        return {
+            modality: f"render.{modality}.options.{problem}"
+            for modality, remote in self.remote_plugins().items()
+            if isinstance(remote, WantsKey) and (problem := remote.missing_key(self.options(modality)))
+        }
 
     @property
     def unpriced_media(self) -> dict[Modality, str]:
@@ -321,29 +327,3 @@ def _load_renderer(name: str) -> RendererPlugin:
     except (ImportError, AttributeError) as exc:
         raise ManifestError(f"renderer {name!r} cannot be loaded ({exc}); install its package again") from exc
     return plugin
-
-
-def find_prices(writer: Writer) -> dict[str, Price]:
-    """Return prices by model: the writer's own, else the shipped list's, else nothing for an embedded model."""
-    listed = load_prices()
-    own = {entry.model: entry.price or writer.price for entry in writer.blend}
-    if writer.engine != "openai":
-        return {model: price or FREE for model, price in own.items()}
-    share = BATCH_SHARE if writer.mode == "batch" else 1.0
-    return {model: found.times(share) for model, price in own.items() if (found := price or listed.get(model))}
-
-
-def find_missing_key(writer: Writer) -> str | None:
-    """Say which key a writer's endpoint wants and the environment lacks, or None; servers of one's own want none."""
-    if writer.engine != "openai" or writer.base_url is not None or os.environ.get(writer.api_key_env):
-        return None
-    return (
-        f"writer.api_key_env: ${writer.api_key_env} is not set, and the default endpoint wants a key; export it, "
-        "or state base_url, the address of a server of your own"
-    )
-
-
-def load_prices() -> dict[str, Price]:
-    """Return the reviewed price list, by model name."""
-    data: dict[str, Any] = load_yaml(shipped("manifests", "prices.yaml"), dict[str, Any])
-    return {name: Price.model_validate(price) for name, price in data["models"].items()}

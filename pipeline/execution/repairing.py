@@ -22,9 +22,9 @@ from pipeline.execution.limit_trial import select_whole
 from pipeline.execution.project import Project
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.ids import asset_id
-from pipeline.values.manifest import RepairPlan
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.repairs import Miss, Repair, Repairs, Try
+from pipeline.values.screen import RepairPlan
 from pipeline.work.briefs import PlacedBrief
 from pipeline.work.describing import DESCRIBED
 from pipeline.work.describing import STAGE as DESCRIPTIONS

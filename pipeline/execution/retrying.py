@@ -92,6 +92,8 @@ class Retrying:
             failed = self._find_failed(shard, modality)
             if not failed:
                 continue
+            if problem := self._project.missing_media_keys.get(modality):
+                raise ManifestError(self._project.locate(problem))
             for key, order in self._look.find_orders(store, modality, planned).items():
                 row = failed.get(order.record_id)
                 if row is None or json.loads(row["inputs"]) != dict(order.inputs):

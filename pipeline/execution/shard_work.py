@@ -27,10 +27,10 @@ from pipeline.execution.collecting import spare_collector
 from pipeline.execution.project import Project
 from pipeline.execution.remote_work import RemoteWork
 from pipeline.execution.text_sources import read_taken, read_turns
-from pipeline.values.manifest import Writer
 from pipeline.values.records import Modality, PlannedDialogue, Topic
 from pipeline.values.rejections import Rejections
 from pipeline.values.repairs import Repair
+from pipeline.values.writer import Writer
 from pipeline.work import dialogues, scenarios, topics
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders

@@ -11,8 +11,8 @@ from pathlib import Path
 from time import perf_counter
 
 from pipeline.adapters.model_files import ModelCache
-from pipeline.contracts.remote import RemotePlugin
-from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, ReadsLanguages, RenderFailure, Voice
+from pipeline.contracts.remote import RemotePlugin, WantsKey
+from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, ReadsLanguages, Renderer, RenderFailure, Voice
 from pipeline.contracts.storage import Row
 from pipeline.execution.driver import Silence
 from pipeline.execution.memory import peak_memory_of_process
@@ -108,8 +108,10 @@ def try_voices(project: Project, voices: Sequence[Voice], text: str) -> Trial:
 
 
 def find_missing(trial: Trial) -> str | None:
-    """Say which package or system part is not here for a trial, its languages included, or None."""
+    """Say which key, package or system part is not here for a trial, its languages included, or None."""
     plugin, options = trial.project.plugin(trial.modality), trial.project.options(trial.modality)
+    if isinstance(plugin, WantsKey) and (problem := plugin.missing_key(options)):
+        return problem
     if (problem := plugin.missing()) or not isinstance(plugin, ReadsLanguages):
         return problem
     spoken = {base_language(brief.voice.languages[0]) for brief in trial.briefs.values() if brief.voice}
@@ -136,10 +138,7 @@ def run_trial(trial: Trial, folder: Path, on_item: Callable[[Tried, bytes], None
         ModelFileError: its weights cannot be had.
         CorpusError: the folder cannot be written.
     """
-    project, modality = trial.project, trial.modality
-    section, plugin = project.manifest.render.section(modality), project.plugin(modality)
-    if section is None:
-        raise ValueError(f"no section for {modality}")
+    plugin = trial.project.plugin(trial.modality)
     names = {brief.id: name for name, brief in trial.briefs.items()}
     items: list[Tried] = []
 
@@ -151,14 +150,9 @@ def run_trial(trial: Trial, folder: Path, on_item: Callable[[Tried, bytes], None
 
     _make_folder(folder)
     started = perf_counter()
-    options = project.options(modality)
-    renderer = plugin.load(options, ModelCache())
+    renderer = plugin.load(trial.project.options(trial.modality), ModelCache())
     loaded = perf_counter()
-    size, attempts = BatchSize(section.batch), section.attempts
-    if isinstance(plugin, RemotePlugin):
-        # Calls go out together, and none is paid for twice.
-        size, attempts = BatchSize(plugin.in_flight(options)), 1
-    loop = RenderLoop(renderer, size, project.manifest.seed, attempts, Silence(), store)
+    loop = _loop(trial, renderer, store)
     was_interrupted, error = False, None
     try:
         loop.run(list(trial.briefs.values()))
@@ -176,6 +170,19 @@ def run_trial(trial: Trial, folder: Path, on_item: Callable[[Tried, bytes], None
         was_interrupted=was_interrupted,
         error=error,
     )
+
+
+def _loop(trial: Trial, renderer: Renderer, store: Callable[[Made], None]) -> RenderLoop:
+    """The loop of a run, with what the trial's section says of batches and attempts."""
+    project, modality = trial.project, trial.modality
+    section, plugin = project.manifest.render.section(modality), project.plugin(modality)
+    if section is None:
+        raise ValueError(f"no section for {modality}")
+    size, attempts = BatchSize(section.batch), section.attempts
+    if isinstance(plugin, RemotePlugin):
+        # Calls go out together, and none is paid for twice.
+        size, attempts = BatchSize(plugin.in_flight(project.options(modality))), 1
+    return RenderLoop(renderer, size, project.manifest.seed, attempts, Silence(), store)
 
 
 def _brief(project: Project, modality: Modality, name: str, text: str, casting: Casting | None) -> Brief:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pydantic import Field, model_validator
 
-from pipeline.values.manifest import Price
 from pipeline.values.section import Section
 from pipeline.values.units import USD, Seconds
+from pipeline.values.writer import Price
 
 BYTES_PER_TOKEN = 2.0
 """Fewest UTF-8 bytes that a token of a prompt has on average, for prose of any language: English has about 4, Chinese

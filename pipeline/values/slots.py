@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from pipeline.values.manifest import Cell, Range
+from pipeline.values.mix import Cell, Range
 from pipeline.values.records import Modality, Role, Slot, TurnLayout
 from pipeline.values.weights import draw_weighted
 

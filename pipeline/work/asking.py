@@ -13,8 +13,8 @@ from pipeline.contracts.storage import Journal, Row
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import ChatFailure, EndpointError
 from pipeline.values.ids import canonical_json
-from pipeline.values.manifest import Price
 from pipeline.values.units import USD
+from pipeline.values.writer import Price
 from pipeline.work.purse import Purse, bound_cost
 
 T = TypeVar("T")

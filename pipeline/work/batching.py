@@ -13,6 +13,9 @@ LARGEST = 256
 WORTHWHILE = 0.95
 """A doubled batch is kept if an item's share of the time falls to this or less; anything above is noise."""
 
+SHORT: Seconds = 0.05
+"""A batch that takes less is doubled whatever that brings: to hand batches on costs more than such a one."""
+
 TRIALS = 2
 """Batches measured a size; the faster counts, since the first one of a size pays for kernels that are chosen then."""
 
@@ -50,11 +53,11 @@ class BatchSize:
         if len(self._trials) < TRIALS:
             return
         pace, self._trials = min(self._trials), []
-        if pace > self._best * WORTHWHILE:
+        if pace > self._best * WORTHWHILE and seconds > SHORT:
             self.value //= 2
             self._is_settled = True
             return
-        self._best = pace
+        self._best = min(self._best, pace)
         if self.value * 2 > self._largest:
             self._is_settled = True
         else:

@@ -10,9 +10,10 @@ from pipeline.contracts.render import Brief, Voice
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key, derive_random, derive_seed, part_id
-from pipeline.values.manifest import Manifest, SpeechSection
+from pipeline.values.manifest import Manifest
 from pipeline.values.pictures import is_earlier_picture, read_place
 from pipeline.values.records import Modality, Role
+from pipeline.values.render_sections import SpeechSection
 from pipeline.work.casting import Casting
 from pipeline.work.orders import Order
 

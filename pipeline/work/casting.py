@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pipeline.contracts.render import Voice
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import rank_by_hash
-from pipeline.values.manifest import SpeechSection
 from pipeline.values.records import Role
+from pipeline.values.render_sections import SpeechSection
 from pipeline.values.voice_sets import VoiceSet, parse_voice_set
 from pipeline.values.words import say_count, say_some
 

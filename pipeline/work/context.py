@@ -12,8 +12,9 @@ from pipeline.contracts.storage import Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.ids import content_key, derive_seed, derive_unit
 from pipeline.values.languages import ENGLISH
-from pipeline.values.manifest import Manifest, Price
+from pipeline.values.manifest import Manifest
 from pipeline.values.weights import draw_weighted
+from pipeline.values.writer import Price
 from pipeline.work.asking import Asker, Spend
 from pipeline.work.purse import Purse
 

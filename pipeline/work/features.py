@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from pipeline.values.ids import rank_by_hash
-from pipeline.values.manifest import Cell
+from pipeline.values.mix import Cell
 from pipeline.values.pictures import write_place
 from pipeline.values.records import Modality, Requirement, Slot, TurnLayout
 from pipeline.values.slots import draw_slot

@@ -17,7 +17,7 @@ from pipeline.contracts.chat import ChatModel, ChatRequest
 from pipeline.contracts.storage import ShardStore
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.values.errors import ChatFailure
-from pipeline.values.manifest import Price
+from pipeline.values.writer import Price
 from pipeline.work.asking import Asker, InvalidAnswer, Spend
 from pipeline.work.auditing import AuditJob, AuditSource, Due, commit, find_due, keep
 from pipeline.work.media_calls import calls_journal

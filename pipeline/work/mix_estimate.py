@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.values.manifest import Cell, Range
+from pipeline.values.mix import Cell, Range
 from pipeline.values.records import Modality, Role, Turn
 from pipeline.values.slots import in_order
 

@@ -15,14 +15,16 @@ from pipeline.values.manifest import Manifest
 from pipeline.values.records import PlannedDialogue
 from pipeline.values.rejections import Rejection, Rejections
 from pipeline.values.repairs import Repair
-from pipeline.work import tables
+from pipeline.work import describing, tables
 from pipeline.work.auditing import index_records
 from pipeline.work.rendered import RenderedShard
 from pipeline.work.repairing import publish_history
 from pipeline.work.shard_rows import Loss, ShardRows
 from pipeline.work.twins import Twin
 
-PACK_VERSION = 5
+PACK_VERSION = 6
+PLAIN_PACK_VERSION = 5
+"""Of shards none of whose descriptions was written anew: since 6, dialogues say what that cost, and these are alike."""
 SCREEN = "screen"
 
 
@@ -46,7 +48,7 @@ def pack_key(
     """Hash over all that a shard is packed from."""
     ids = [row.id for row in planned]
     return content_key(
-        PACK_VERSION,
+        PACK_VERSION if describing.STAGE in receipts else PLAIN_PACK_VERSION,
         tables.SCHEMA_VERSION,
         ids,
         [[row.slot.cell, *row.features] for row in planned],

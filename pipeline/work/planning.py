@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from pipeline.contracts.prompts import PromptBook
 from pipeline.values.ids import derive_random, dialogue_id, rank_by_hash, sha256_hex
-from pipeline.values.manifest import Cell, Manifest
+from pipeline.values.manifest import Manifest
+from pipeline.values.mix import Cell
 from pipeline.values.records import Demonstration, Modality, PlannedDialogue, Slot, Topic
 from pipeline.values.slots import draw_slot
 from pipeline.values.weights import draw_placed

@@ -8,10 +8,10 @@ import os
 
 from pipeline.contracts.chat import ChatRequest
 from pipeline.contracts.watch import Drained
-from pipeline.values.manifest import Price
 from pipeline.values.prices import BYTES_PER_TOKEN, TOKENS_A_PICTURE
 from pipeline.values.records import Record
 from pipeline.values.units import USD
+from pipeline.values.writer import Price
 
 TOKENS_PER_MESSAGE = 8
 """Role and separators of a message, in the chat formats that are known, with room."""

@@ -70,7 +70,9 @@ class RenderLoop:
                     if self._waiting:
                         self.watch.check()
                         batch, outcomes, seconds = self._render_batch()
-                        finished = [finishers.submit(_finish, outcome) for outcome in outcomes]
+                        finished = [
+                            finishers.submit(_finish, outcome) if callable(outcome) else outcome for outcome in outcomes
+                        ]
                         self._unstored.append(storing.submit(self._store_batch, batch, finished, seconds))
                     while self._unstored and (len(self._unstored) > MAX_UNSTORED or not self._waiting):
                         self._waiting.extend(self._unstored.popleft().result())
@@ -97,12 +99,12 @@ class RenderLoop:
             return batch, outcomes, seconds / len(batch)
 
     def _store_batch(
-        self, batch: Sequence[Brief], finished: Sequence[Future[tuple[Outcome, Seconds]]], share: Seconds
+        self, batch: Sequence[Brief], finished: Sequence[Outcome | Future[tuple[Outcome, Seconds]]], share: Seconds
     ) -> list[Brief]:
         """Store what is final; return what is to be tried again, with the next attempt's seed."""
         again = []
-        for brief, future in zip(batch, finished, strict=True):
-            outcome, seconds = future.result()
+        for brief, made in zip(batch, finished, strict=True):
+            outcome, seconds = made.result() if isinstance(made, Future) else (made, 0.0)
             if isinstance(outcome, RenderFailure) and brief.attempt + 1 < self.attempts:
                 again.append(next_attempt(brief, self.corpus_seed))
             else:
@@ -140,8 +142,6 @@ def _shape(brief: Brief) -> tuple[int | None, int | None, bool]:
     return brief.width, brief.height, brief.source is not None
 
 
-def _finish(outcome: Outcome | Finish) -> tuple[Outcome, Seconds]:
-    if not callable(outcome):
-        return outcome, 0.0
+def _finish(finish: Finish) -> tuple[Outcome, Seconds]:
     started = perf_counter()
-    return outcome(), perf_counter() - started
+    return finish(), perf_counter() - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.contracts.remote import RemoteRenderer
 from pipeline.contracts.render import Brief, Renderer, RenderFailure
@@ -12,8 +12,8 @@ from pipeline.contracts.storage import Journal, Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import asset_id
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import RendererChoice
 from pipeline.work import tables
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief
@@ -48,6 +48,26 @@ class RenderJob:
     tried: frozenset[str] = frozenset()
 
 
+@dataclass
+class _Sums:
+    """What a shard's rows add up to; whole once all of them are written."""
+
+    num_ok: int = 0
+    num_failed: int = 0
+    seconds: float = 0.0
+    paid: list[Row] = field(default_factory=list)
+
+    def count(self, row: Row) -> Row:
+        if row["status"] == "ok":
+            self.num_ok += 1
+        else:
+            self.num_failed += 1
+        self.seconds += row["render_seconds"]
+        if row.get("model") is not None:
+            self.paid.append({name: row[name] for name in SPENT})
+        return row
+
+
 def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: RenderJob) -> Receipt:
     """Bring a shard's assets of one modality up to date.
 
@@ -75,44 +95,39 @@ def render_assets(orders: Sequence[Order[PlacedBrief]], store: ShardStore, job: 
         shelf.learn(wave, made)
     if job.tried:
         keep_replaced(store, stage, journal, job.tried, kept)
-    counts = {"ok": 0, "failed": 0}
-    seconds = 0.0
-    paid: list[Row] = []
-
-    def count(row: Row) -> Row:
-        nonlocal seconds
-        counts[row["status"]] += 1
-        seconds += row["render_seconds"]
-        if row.get("model") is not None:
-            paid.append({name: row[name] for name in SPENT})
-        return row
+    sums = _Sums()
 
     def rows() -> Iterator[Row]:
         for row in store.rows(stage):
             if row["record_id"] not in ordered:
                 yield row
             elif row["record_id"] in kept:
-                yield count(row)
+                yield sums.count(row)
         for order in orders:
             if order.record_id not in kept:
-                yield count(_row_of(order, made[order.record_id], journal, job))
+                yield sums.count(_row_of(order, made[order.record_id], journal, job))
 
     # The counts are whole only once all rows are written, so the receipt is restated with them.
     draft = store.commit(stage, tables.RENDERS, rows(), order_key="", num_ok=0, num_failed=0)
-    if sum(counts.values()) < len(orders):
+    if sums.num_ok + sums.num_failed < len(orders):
         # The former file was damaged and set aside while it was copied: make the rest, mostly from the journal.
         return render_assets(orders, store, job)
-    facts = {
-        "render_seconds": round(seconds, 3),
+    facts = _facts(sums, _provenance(journal, receipt), store, job)
+    update = {"order_key": wanted, "num_ok": sums.num_ok, "num_failed": sums.num_failed, "facts": facts}
+    return store.restate(draft.model_copy(update=update))
+
+
+def _facts(sums: _Sums, provenance: list[Row], store: ShardStore, job: RenderJob) -> Row:
+    """What a shard's receipt says of its renders."""
+    return {
+        "render_seconds": round(sums.seconds, 3),
         "renderer": job.choice.renderer,
         "is_draft": job.is_draft,
-        "num_made": counts["ok"],
-        "num_failed": counts["failed"],
-        "provenance": _provenance(journal, receipt),
-        **sum_up_calls(store.journal(calls_journal(stage)), paid),
+        "num_made": sums.num_ok,
+        "num_failed": sums.num_failed,
+        "provenance": provenance,
+        **sum_up_calls(store.journal(calls_journal(str(job.modality))), sums.paid),
     }
-    update = {"order_key": wanted, "num_ok": counts["ok"], "num_failed": counts["failed"], "facts": facts}
-    return store.restate(draft.model_copy(update=update))
 
 
 def _make(
@@ -125,23 +140,21 @@ def _make(
     keys = {order.record_id: shelf.key(order) for order in wanted if order.record_id not in orphans}
     made = _journalled(shelf.journal, keys)
     if missing := [order for order in wanted if order.record_id in keys and order.record_id not in made]:
-        _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
-        made |= _journalled(shelf.journal, {order.record_id: keys[order.record_id] for order in missing}, is_new=True)
+        made |= _render([shelf.brief(order) for order in missing], keys, shelf.journal, store, job)
     return {**made, **orphans}
 
 
-def _journalled(journal: Journal, keys: Mapping[str, str], *, is_new: bool = False) -> dict[str, Row]:
+def _journalled(journal: Journal, keys: Mapping[str, str]) -> dict[str, Row]:
     """Outcomes in the journal that hold for what is ordered now and whose bytes are whole.
 
     Args:
         keys: What each is journalled under, by record.
-        is_new: They were written just now, so that it is enough to check their bytes when these are packed.
     """
     found: dict[str, Row] = {}
     for entry in journal.entries():
         if entry.get("record", "") not in keys or entry["input_key"] != keys[entry["record"]]:
             continue
-        if entry["event"] == "failure" or is_new or journal.blob(entry) is not None:
+        if entry["event"] == "failure" or journal.blob(entry) is not None:
             found[entry["record"]] = entry
     return found
 
@@ -149,22 +162,25 @@ def _journalled(journal: Journal, keys: Mapping[str, str], *, is_new: bool = Fal
 def _provenance(journal: Journal, former: Receipt | None) -> list[Row]:
     """What made the media of a shard, once each: a shard can be begun on one machine and ended on another."""
     stated = list(former.facts.get("provenance", [])) if former else []
-    for entry in journal.entries():
-        if entry["event"] == "provenance" and entry["made_by"] not in stated:
+    for entry in journal.entries("provenance"):
+        if entry["made_by"] not in stated:
             stated.append(entry["made_by"])
     return stated
 
 
 def _render(
     briefs: Sequence[Brief], keys: Mapping[str, str], journal: Journal, shard: ShardStore, job: RenderJob
-) -> None:
-    """Render what is missing; each outcome is journalled once it is final.
+) -> dict[str, Row]:
+    """Render what is missing; each outcome is journalled once it is final, and returned as the journal has it.
+
+    Their bytes are checked when they are packed.
 
     Args:
         keys: What each is journalled under, by the brief's id.
         shard: Has the journal of what is paid for, before anything is made of it.
     """
     renderer = job.load()
+    journalled: dict[str, Row] = {}
     journal.append({"event": "provenance", "made_by": dict(renderer.provenance())})
 
     def store(made: Made) -> None:
@@ -172,7 +188,9 @@ def _render(
         about = {"record": brief.id, "input_key": keys[brief.id], "attempt": brief.attempt, "seed": brief.seed}
         source = {"source_sha256": brief.source.sha256} if brief.source else {}
         spent = {"spent": dict(made.spent)} if made.spent else {}
-        _journal_outcome(journal, {**about, **source, "seconds": round(made.seconds, 4), **spent}, made)
+        journalled[brief.id] = _journal_outcome(
+            journal, {**about, **source, "seconds": round(made.seconds, 4), **spent}, made
+        )
         code = made.outcome.code if isinstance(made.outcome, RenderFailure) else None
         job.watch.note("render", stage=str(job.modality), record=brief.id, seconds=made.seconds, code=code)
 
@@ -183,13 +201,13 @@ def _render(
         paying.wait(CallLoop(renderer, caller, paying, keys, seed, attempts, store).run(briefs))
     else:
         RenderLoop(renderer, job.size, seed, attempts, job.watch, store).run(briefs)
+    return journalled
 
 
-def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
+def _journal_outcome(journal: Journal, about: Row, made: Made) -> Row:
     outcome = made.outcome
     if isinstance(outcome, RenderFailure):
-        journal.append({"event": "failure", **about, "code": outcome.code, "message": outcome.message})
-        return
+        return journal.append({"event": "failure", **about, "code": outcome.code, "message": outcome.message})
     facts = {
         "extension": outcome.extension,
         "facts": outcome.facts.model_dump(mode="json"),
@@ -197,7 +215,7 @@ def _journal_outcome(journal: Journal, about: Row, made: Made) -> None:
     }
     if made.brief.source is not None and outcome.is_edit:
         facts["edited_from"] = made.brief.source.asset
-    journal.append({"event": "render", **about, **facts}, outcome.data)
+    return journal.append({"event": "render", **about, **facts}, outcome.data)
 
 
 def _row_of(order: Order[PlacedBrief], entry: Row, journal: Journal, job: RenderJob) -> Row:

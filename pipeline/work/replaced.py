@@ -36,7 +36,7 @@ def keep_replaced(
     }
     if not due:
         return
-    there = {entry["input_key"] for entry in journal.entries() if entry["event"] == "render"}
+    there = {entry["input_key"] for entry in journal.entries("render")}
     for row in store.rows(stage):
         if row["record_id"] not in due:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ class ShardRows:
     Attributes:
         receipts: By stage, of those that today's mix uses, and of descriptions where some were written anew.
         scenarios, dialogues: Rows by id of the dialogue.
+        described: By id of the dialogue, rows of its descriptions that were written anew.
         parts: Kind of each part by its id.
         assets: Name of the asset of each media part that was made.
         words: By part, the description that a picture or a piece was made from; one that was written anew, maybe.
@@ -54,6 +56,7 @@ class ShardRows:
     receipts: Mapping[str, Receipt]
     scenarios: Mapping[str, Row]
     dialogues: Mapping[str, Row]
+    described: Mapping[str, Sequence[Row]]
     parts: Mapping[str, str]
     assets: Mapping[str, str]
     words: Mapping[str, str]
@@ -74,9 +77,12 @@ class ShardRows:
         receipts = {stage: receipt for stage in stages if (receipt := store.receipt(stage)) is not None}
         told = {row["record_id"]: row for row in _whole_rows(store, receipts, scenarios.STAGE)}
         written = {row["record_id"]: row for row in _whole_rows(store, receipts, dialogues.STAGE)}
+        described = defaultdict(list)
+        for row in _whole_rows(store, receipts, describing.STAGE):
+            described[_dialogue_of(row["record_id"])].append(row)
         parts = current_parts(written)
         failed, assets, words = _read_asset_index(store, receipts, media, parts)
-        return cls(planned, manifest, store, receipts, told, written, parts, assets, words, failed)
+        return cls(planned, manifest, store, receipts, told, written, described, parts, assets, words, failed)
 
     def find_losses(self, rejections: Rejections) -> dict[str, Loss]:
         """Say what each dialogue is lost for: failed words before a rejection, and that before failed media.
@@ -135,11 +141,15 @@ class ShardRows:
                 "demonstrations": list(planned.demonstrations),
                 "requirements": list(planned.requirements),
                 "seed": self.manifest.seed,
-                "calls": scenario["calls"] + dialogue["calls"],
-                "invalid_answers": scenario["invalid_answers"] + dialogue["invalid_answers"],
-                "usd": scenario["usd"] + dialogue["usd"],
+                **{name: self._sum(planned.id, name) for name in ("calls", "invalid_answers", "usd")},
             },
         }
+
+    def _sum(self, name: str, column: str) -> float:
+        """Add up what the LLM was asked for a dialogue: its words, and descriptions of its media written anew."""
+        rows = [stage[name] for stage in (self.scenarios, self.dialogues) if name in stage]
+        total: float = sum(row[column] for row in (*rows, *self.described.get(name, ())))
+        return total
 
     def publish_assets(self, modality: Modality, kept: Collection[str]) -> Iterator[Row]:
         """Yield the published rows of some dialogues' assets, media and all. Scores and repairs are added later."""
@@ -167,7 +177,6 @@ class ShardRows:
 
     def publish_failure(self, planned: PlannedDialogue, loss: Loss) -> Row:
         """Return the published row of a dialogue that could not be made."""
-        spent = [rows[planned.id]["usd"] for rows in (self.scenarios, self.dialogues) if planned.id in rows]
         return {
             "stage": loss.stage,
             "code": loss.code,
@@ -177,7 +186,7 @@ class ShardRows:
             "topic_id": planned.topic.id,
             "meta_topic": planned.topic.meta_topic,
             "cell": planned.slot.cell,
-            "usd": sum(spent),
+            "usd": self._sum(planned.id, "usd"),
         }
 
 
@@ -195,6 +204,10 @@ def current_parts(dialogue_rows: Mapping[str, Row]) -> dict[str, str]:
         for turn_index, turn in enumerate(row["turns"] or ())
         for index, part in enumerate(turn["parts"])
     }
+
+
+def _dialogue_of(part: str) -> str:
+    return part.partition("-")[0]
 
 
 def _whole_rows(store: ShardStore, receipts: Mapping[str, Receipt], stage: str) -> list[Row]:
@@ -233,5 +246,5 @@ def _read_asset_index(
     for name, kind in parts.items():
         if kind in media and name not in assets:
             loss = Loss(kind, "not_made", f"{name}: the stage made no row for it")
-            failed.setdefault(name.partition("-")[0], loss)
+            failed.setdefault(_dialogue_of(name), loss)
     return failed, assets, words

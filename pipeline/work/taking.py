@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.ids import content_key, dialogue_id, normalise_text, sha256_hex
-from pipeline.values.manifest import Cell, Manifest
+from pipeline.values.manifest import Manifest
+from pipeline.values.mix import Cell
 from pipeline.values.records import Modality, Part, PlannedDialogue, Role, Slot, Topic, Turn, TurnLayout
 from pipeline.values.spoken import spoken_form
 from pipeline.values.texts import MENDED, NotTaken, RawText, Rule, Texts

@@ -90,18 +90,20 @@ class FreshTries:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def entries(self) -> Iterator[Row]:
+    def entries(self, event: str | None = None) -> Iterator[Row]:
         """Yield the entries of the journal, failures as refusals."""
         for entry in self._journal.entries():
-            yield {**entry, "event": "refused"} if entry["event"] == "failure" else entry
+            told = {**entry, "event": "refused"} if entry["event"] == "failure" else entry
+            if event in (None, told["event"]):
+                yield told
 
     def blob(self, entry: Row) -> bytes | None:
         """See ``Journal``."""
         return self._journal.blob(entry)
 
-    def append(self, entry: Row, blob: bytes | None = None) -> None:
+    def append(self, entry: Row, blob: bytes | None = None) -> Row:
         """See ``Journal``."""
-        self._journal.append(entry, blob)
+        return self._journal.append(entry, blob)
 
     def num_bytes(self) -> int:
         """See ``Journal``."""

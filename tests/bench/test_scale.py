@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from bench.llm.driving import running_server
 from bench.scale import __main__ as bench
 from bench.scale.goals import Goal, judge_growth, judge_overhead
+from bench.scale.keeping import make_or_recall
 from bench.scale.manifests import Shape, grow, write_manifest
-from bench.scale.measuring import Made, Size, measure_encoding, measure_size
+from bench.scale.measuring import CommandFailed, Made, Size, measure_encoding, measure_size
+from bench.scale.plot import draw
 from bench.scale.watching import Cost, Watched, watch
 from pipeline.execution.project import load_project
 from pipeline.work.planning import count_wanted, extend_plan
@@ -91,7 +94,7 @@ def test_a_command_is_watched_to_its_end(tmp_path: Path) -> None:
     seen = watch(["plan", str(tmp_path / "missing.yaml")], tmp_path / "log")
     assert seen.code != 0
     assert "missing.yaml" in seen.output
-    assert list(seen.costs) == ["driver"]
+    assert list(seen.costs) == list(seen.memory) == ["driver"]
     assert seen.peak == seen.costs["driver"].peak > 1.0
 
 
@@ -105,3 +108,25 @@ def test_sizes_tell_published_files_from_others(tmp_path: Path) -> None:
     (tmp_path / "work" / "plan").write_bytes(b"12345")
     (tmp_path / "ledger.json").write_bytes(b"123")
     assert measure_size(tmp_path) == Size(2, 3, 8)
+
+
+def test_a_size_that_was_measured_is_not_made_again(tmp_path: Path) -> None:
+    one = made(100, Composer=Cost(5.0, 100.0))
+    (tmp_path / "made.json").write_bytes(TypeAdapter(Made).dump_json(one))
+    assert make_or_recall(tmp_path, one.shape, "http://127.0.0.1:7/v1") == one
+    assert "127.0.0.1:7" in (tmp_path / "manifest.yaml").read_text(encoding="utf-8")
+    with pytest.raises(CommandFailed, match="name another --folder"):
+        make_or_recall(tmp_path, Shape(200), "http://127.0.0.1:7/v1")
+    (tmp_path / "made.json").write_text("{", encoding="utf-8")
+    with pytest.raises(CommandFailed, match=f"remove {tmp_path}"):
+        make_or_recall(tmp_path, one.shape, "http://127.0.0.1:7/v1")
+
+
+def test_growth_and_memory_are_drawn(tmp_path: Path) -> None:
+    sizes = [made(count) for count in (100, 200)]
+    sizes[-1].run.memory["_pack"] = [(0.0, 100.0), (2.0, 120.0)]
+    draw(sizes, tmp_path / "growth.svg")
+    drawn = (tmp_path / "growth.svg").read_text(encoding="utf-8")
+    assert "<!-- dialogues -->" in drawn
+    assert "<!-- Memory, 200 dialogues -->" in drawn
+    assert "<!-- pack -->" in drawn

@@ -62,7 +62,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         writer={"engine": "openai", "model": "made-up", "style": "turns", "max_tries": 2},
     )
     project = Project(tmp_path / "small.yaml", made, tmp_path / "small")
-    project.__dict__["book"] = read_book()
     write(project, monkeypatch)
     return project
 

@@ -24,7 +24,7 @@ from pipeline.cli.doctor import examine, fetch_each
 from pipeline.execution import diagnosis, diagnosis_files
 from pipeline.execution.diagnosis_files import look_at_weights
 from pipeline.values.errors import ManifestError
-from pipeline.values.manifest import Writer
+from pipeline.values.writer import Writer
 
 KEY = "sk-secret-0123456789"
 MANIFEST = """

@@ -33,6 +33,8 @@ def describe_batches(url: str) -> dict[str, Any]:
     manifest = describe(url)
     manifest["writer"] |= {"mode": "batch", "batch_poll_seconds": 0.2, "price": {"input": 10, "output": 100}}
     manifest["size"] |= {"max_dialogues": 8}
+    # One kind of media, so that one render worker starts.
+    manifest["mix"] = [{"name": "draw", "gives": ["text"], "answers": ["text", "image"], "rounds": [1, 1]}]
     return manifest
 
 

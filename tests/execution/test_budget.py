@@ -62,6 +62,9 @@ def test_a_run_ends_within_its_budget_and_goes_on_with_more(local_ray: None, tmp
         manifest = describe(endpoint.url)
         manifest["writer"] |= {"price": {"input": 1, "output": 50}, "in_flight": 8}
         manifest["execution"] |= {"composers": 2}
+        # One kind of media, so that each of the runs starts one render worker, and few shards to pack.
+        manifest["mix"] = [{"name": "draw", "gives": ["text"], "answers": ["text", "image"], "rounds": [1, 1]}]
+        manifest["size"] |= {"dialogues_per_shard": 8}
         path, corpus = write_manifest(tmp_path, manifest), tmp_path / "corpus"
         with pytest.raises(BudgetReached, match=r"the budget of 0\.1000 USD is reached"):
             make(path, corpus, budget=0.1)

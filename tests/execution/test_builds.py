@@ -1,6 +1,6 @@
 """The build over twenty shards: for each edit the exact calls and renders that follow, against hand-made lists.
 
-The corpus is built through Ray. What an edit makes stale is decided by stages and driver, so edits do without.
+What an edit makes stale is decided by stages and driver, so all of it does without Ray.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def built(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("built")
     shutil.copytree(shipped("prompts"), folder / "prompts")
     with running_endpoint() as endpoint:
         manifest = describe(endpoint.url, prompts="prompts")
         path = write_manifest(folder, manifest)
-        ledger, _ = make(path, folder / "corpus")
+        ledger, _ = make(path, folder / "corpus", has_ray=False)
         assert ledger is not None
         assert ledger.counts == {"planned": 40, "kept": 40, "rejected": 0, "failed": 0}
         assert len(endpoint.take()) == 80

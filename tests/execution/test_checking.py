@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.adapters.model_files import ModelCache
 from pipeline.cli.app import app
+from pipeline.execution.diagnosis import diagnose
 from pipeline.execution.driver import Run
 from pipeline.execution.project import load_project
 from pipeline.values.errors import ManifestError
@@ -264,6 +266,58 @@ def test_a_key_that_nobody_needs_may_be_missing(
     monkeypatch.setattr(Run, "__post_init__", begin)
     images = change(("answers: [text, image, music]", "answers: [text, image]"), ("model: made-up", change_writer))
     assert isinstance(run(write(tmp_path, images), "--corpus", tmp_path / "corpus", "--until", until), Begun)
+
+
+PAINTED = (
+    MANIFEST.replace("answers: [text, image, music]", "answers: [text, image]")
+    .replace("model: made-up", "model: made-up\n  base_url: http://127.0.0.1:9/v1")
+    .replace("[kites]", "[kites, boats, bells, ovens, trams, maps]")  # enough for both cells of the mix
+)
+
+
+def test_a_renderers_missing_key_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[Run] = []
+    monkeypatch.setattr(Run, "__post_init__", began.append)
+    remote = "{renderer: openai-images, width: 1024, height: 1024, options: {model: gpt-image-1}}"
+    path = write(tmp_path, PAINTED.replace("{renderer: minimal-image}", remote))
+    error = run(path, "--corpus", tmp_path / "corpus")
+    assert isinstance(error, ManifestError)
+    assert str(error).startswith(f"{path}:13: render.image.options.api_key_env: $OPENAI_API_KEY is not set")
+    assert began == []
+    assert not (tmp_path / "corpus").exists()
+    told = CliRunner().invoke(app, ["plan", str(path), "--corpus", str(tmp_path / "corpus")]).output
+    assert f"A run would be refused: {path}:13: render.image.options.api_key_env: $OPENAI_API_KEY" in told
+    (fact,) = [fact for fact in diagnose(load_project(path), ModelCache()) if fact.name.startswith("render.")]
+    assert (fact.state, fact.text.partition(",")[0]) == ("problem", "$OPENAI_API_KEY is not set")
+    both = path.read_text("utf-8").replace("\n  base_url: http://127.0.0.1:9/v1", "")
+    said = str(run(write(tmp_path, both), "--corpus", tmp_path / "corpus")).splitlines()
+    assert [line.split(": ")[1] for line in said] == ["writer.api_key_env", "render.image.options.api_key_env"]
+
+
+@pytest.mark.parametrize(
+    ("options", "until"),
+    [
+        ("{model: painter}", "dialogues"),
+        ("{model: painter, base_url: 'http://127.0.0.1:9/v1'}", "render"),
+        ("{model: painter, api_key_env: MY_KEY}", "render"),
+    ],
+)
+def test_a_renderers_key_that_is_there_or_that_nobody_needs_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, until: str
+) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(run: Run) -> None:
+        raise Begun
+
+    monkeypatch.setattr(Run, "__post_init__", begin)
+    monkeypatch.setenv("MY_KEY", "sesame")
+    remote = f"{{renderer: openai-images, options: {options}}}"
+    path = write(tmp_path, PAINTED.replace("{renderer: minimal-image}", remote))
+    assert isinstance(run(path, "--corpus", tmp_path / "corpus", "--until", until), Begun)
 
 
 def test_the_stages_to_stop_after_are_a_choice() -> None:

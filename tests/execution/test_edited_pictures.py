@@ -52,7 +52,6 @@ def open_project(
     (parent / "tiny.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     (parent / "voices.yaml").write_text(corpora.VOICES, encoding="utf-8")
     made = Project(parent / "tiny.yaml", load_yaml(parent / "tiny.yaml", Manifest), parent / "tiny")
-    made.__dict__["book"] = corpora._read_book()
     made.check()
     return made
 

@@ -15,7 +15,7 @@ from tests.support.projects import verify
 from tests.support.runs import finish_run, kill_run, read_journalled, read_published, start_run
 from tests.support.waiting import wait_until
 
-NUM_KILLS = 6
+NUM_KILLS = 4
 IN_FLIGHT = 4
 SMOKE = shipped("manifests", "smoke.yaml")
 

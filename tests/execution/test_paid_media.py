@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
@@ -28,6 +22,8 @@ from tests.support.endpoint import Endpoint, running_endpoint
 from tests.support.fault_server import error
 from tests.support.media_server import MediaEndpoint, running_media
 from tests.support.projects import describe, make, verify, write_manifest
+from tests.support.runs import finish_run, kill_run, start_run
+from tests.support.waiting import wait_until
 
 PICTURE_USD, MINUTE_USD = 0.04, 0.06
 IN_FLIGHT = 3
@@ -177,31 +173,18 @@ def _answered(corpus: Path) -> Counter[str]:
 
 def test_a_kill_costs_what_was_in_flight_and_no_more(tmp_path: Path, writer: Endpoint, media: MediaEndpoint) -> None:
     media.delay = 0.3
-    path, corpus = write_manifest(tmp_path, manifest(writer, media), VOICES), tmp_path / "corpus"
-    command = [sys.executable, "-m", "pipeline.cli.app", "run", str(path), "--corpus", str(corpus)]
-    environment = {**os.environ, "NO_KEY": "none"}
-    run = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while sum(_answered(corpus).values()) < 4:
-            assert run.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        family = psutil.Process(run.pid).children(recursive=True)
-        os.killpg(run.pid, signal.SIGKILL)
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        run.wait()
-        psutil.wait_procs(family, timeout=30)
+    given, corpus = manifest(writer, media), tmp_path / "corpus"
+    # Pictures alone, so that each run starts one worker and not two.
+    given["mix"] = [{"name": "draw", "gives": ["text"], "answers": ["text", "image"], "rounds": [1, 1]}]
+    path = write_manifest(tmp_path, given, VOICES)
+    run = start_run(path, corpus)
+    wait_until(lambda: run.poll() is not None or sum(_answered(corpus).values()) >= 4)
+    assert run.poll() is None, run.communicate()[0].decode()
+    kill_run(run)
     kept = _answered(corpus)
     before = Counter(of_pictures(media.take()))
     media.delay = 0.0
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+    finish_run(path, corpus)
     after = Counter(of_pictures(media.take()))
     # Nothing that was journalled is asked for again; of the rest, what was in flight is.
     assert not kept & after

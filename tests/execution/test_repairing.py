@@ -28,8 +28,8 @@ from pipeline.execution.driver import Run
 from pipeline.execution.repairing import RepairReport
 from pipeline.execution.reporting import gather_figures
 from pipeline.values.errors import CorpusError
-from pipeline.values.manifest import RepairPlan
 from pipeline.values.repairs import Repair
+from pipeline.values.screen import RepairPlan
 from tests.support.endpoint import Endpoint, running_endpoint
 from tests.support.projects import describe, make, verify, write_manifest
 from tests.support.repair_here import Stopped, repair_here
@@ -230,6 +230,12 @@ def test_what_no_seed_mends_is_rendered_from_another_description(
     assert (ledger.passing.before, ledger.passing.now) == (12 - len(history), ledger.counts["kept"])
     described = ledger.spend["descriptions"]["tester"]["usd"]
     assert count_spent(folder) == pytest.approx(spent + described)
+    stated = [row["provenance"] for row in (*dialogues.values(), *project.rows("rejected").values())]
+    assert sum(one["usd"] for one in stated) == pytest.approx(spent + described)
+    calls = sum(models["tester"]["calls"] for models in ledger.spend.values())
+    assert sum(one["calls"] for one in stated) == calls
+    one = next(iter(mended)).partition("-")[0]
+    assert dialogues[one]["provenance"]["calls"] == 3, "scenario, dialogue, description"
     assert verify(project.corpus).is_sound
 
     again = project.repair(attempts=1, rewrite=True)

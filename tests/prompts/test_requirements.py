@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from pipeline.values.ids import normalise_text
-from pipeline.values.manifest import Cell
+from pipeline.values.mix import Cell
 from pipeline.values.records import Modality, Requirement, Slot
 from pipeline.values.slots import draw_slot
 from pipeline.work.features import fits

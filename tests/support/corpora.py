@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -18,7 +17,6 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.prompt_files import PromptFolder
-from pipeline.adapters.shipped import shipped
 from pipeline.adapters.store import write_table
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
@@ -158,15 +156,8 @@ def open_project(parent: Path, topics: Sequence[str], draw_weight: int = 1) -> P
     (parent / "tiny.yaml").write_text(MANIFEST % (", ".join(topics), draw_weight), encoding="utf-8")
     (parent / "voices.yaml").write_text(VOICES, encoding="utf-8")
     project = Project(parent / "tiny.yaml", load_yaml(parent / "tiny.yaml", Manifest), parent / "tiny")
-    # The shipped prompts take seconds to read, and every project here has the same.
-    project.__dict__["book"] = _read_book()
     project.check()
     return project
-
-
-@cache
-def _read_book() -> PromptFolder:
-    return PromptFolder(shipped("prompts"))
 
 
 async def fill(project: Project, open_chat: Callable[[Sequence[PlannedDialogue]], MadeUpChat]) -> MadeUpChat:

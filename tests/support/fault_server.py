@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pipeline.adapters.llm.openai_chat import OpenAIChat
 from pipeline.contracts.chat import ChatRequest, Message
-from pipeline.values.manifest import Writer
+from pipeline.values.writer import Writer
 
 KEY = "sk-very-secret-key"
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}

@@ -55,7 +55,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "wrong_words": ("speech.wrong_words",),
     "swapped": ("speech.wrong_words",),
     "other_language": ("speech.wrong_words",),
-    "end_missing": ("speech.wrong_words",),
+    "end_missing": ("speech.wrong_words", "speech.missing_end"),
     "silent": ("speech.loudness", "speech.silent_share"),
     "clipped": ("speech.clipped_share",),
     "cut_short": ("speech.duration_error",),

@@ -14,8 +14,7 @@ from random import Random
 
 import yaml
 
-from pipeline.adapters.prompt_files import PromptFolder
-from pipeline.adapters.shipped import shipped
+from pipeline.adapters.prompt_files import shipped_book
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import content_key
 
@@ -90,7 +89,7 @@ def clean_rows() -> tuple[Row, ...]:
     """Dialogues that people wrote: the demonstrations, and Japanese, Chinese and English ones of the bench."""
     rows = [
         _row(demo.id, "en", [(turn.role, [(str(part.kind), part.text) for part in turn.parts]) for turn in demo.turns])
-        for demo in PromptFolder(shipped("prompts")).demonstrations.values()
+        for demo in shipped_book().demonstrations.values()
     ]
     for number, family in enumerate(yaml.safe_load(PAIRS.read_text(encoding="utf-8"))):
         lines = family["base"].strip().splitlines()

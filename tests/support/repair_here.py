@@ -12,7 +12,7 @@ from pipeline.adapters.lock import CorpusLock
 from pipeline.execution.driver import Run
 from pipeline.execution.project import load_project
 from pipeline.execution.repairing import Repairing, RepairReport
-from pipeline.values.manifest import RepairPlan
+from pipeline.values.screen import RepairPlan
 from tests.support.here import Here
 
 

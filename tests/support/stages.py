@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.adapters.prompt_files import PromptFolder
-from pipeline.adapters.shipped import shipped
+from pipeline.adapters.prompt_files import PromptFolder, shipped_book
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Message, Usage
 from pipeline.contracts.watch import Drained
 from pipeline.values.errors import ChatFailure
@@ -68,10 +66,9 @@ def many_topics(count: int) -> list[Topic]:
     return topics(*(f"the {number} small bells" for number in range(count)))
 
 
-@cache
 def read_book() -> PromptFolder:
-    """The shipped prompts; read once, since it takes a while."""
-    return PromptFolder(shipped("prompts"))
+    """The shipped prompts."""
+    return shipped_book()
 
 
 def request(record: str = "r", **changes: Any) -> ChatRequest:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from pipeline.adapters.shipped import shipped
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.values.errors import ManifestError
-from pipeline.values.manifest import Manifest, Writer
+from pipeline.values.manifest import Manifest
 from pipeline.values.records import Modality
+from pipeline.values.writer import Writer
 from tests.support.stages import describe, manifest
 
 GOOD = """\

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.values.ids import derive_random
-from pipeline.values.manifest import Cell
+from pipeline.values.mix import Cell
 from pipeline.values.records import Modality, Slot
 from pipeline.values.slots import draw_slot, in_order
 from pipeline.values.weights import draw_weighted

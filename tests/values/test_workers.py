@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from pipeline.values.manifest import Execution
+from pipeline.values.spreading import Execution
 from pipeline.values.workers import Workers
 
 

@@ -15,7 +15,7 @@ from pipeline.contracts.chat import ChatAnswer, ChatRequest, Message, Usage
 from pipeline.contracts.storage import Row
 from pipeline.contracts.watch import Drained
 from pipeline.values.errors import ChatFailure, EndpointError
-from pipeline.values.manifest import Price
+from pipeline.values.writer import Price
 from pipeline.work.asking import Asked, Asker, InvalidAnswer, Spend, cost
 from pipeline.work.purse import Purse, bound_cost
 from tests.support.stages import USAGE, Notes, ScriptedChat, answer, refusal, request

@@ -26,6 +26,11 @@ def test_a_renderer_that_gains_nothing_stays_at_one_brief() -> None:
     assert try_out(BatchSize("auto"), lambda count: 0.5 * count, 6) == [1, 1, 2, 2, 1, 1]
 
 
+def test_batches_that_take_no_time_grow_whatever_that_brings() -> None:
+    sizes = try_out(BatchSize("auto"), lambda count: 0.001 * count, 16)
+    assert sizes == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64, 32, 32]
+
+
 def test_the_slow_first_batch_of_a_size_does_not_count() -> None:
     first = {1, 2, 4, 8}
 

@@ -8,7 +8,7 @@ from pipeline.adapters.shipped import shipped
 from pipeline.adapters.voices import load_voices
 from pipeline.contracts.render import Voice
 from pipeline.values.errors import ManifestError
-from pipeline.values.manifest import SpeechSection, VoiceChoice
+from pipeline.values.render_sections import SpeechSection, VoiceChoice
 from pipeline.work.casting import cast, choose_voices
 
 VOICES = load_voices(shipped("manifests", "voices.yaml"))

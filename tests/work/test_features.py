@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 from pipeline.execution.project import load_project
 from pipeline.values.errors import ManifestError
 from pipeline.values.ids import content_key
-from pipeline.values.manifest import Cell, Manifest
+from pipeline.values.manifest import Manifest
+from pipeline.values.mix import Cell
 from pipeline.values.records import Demonstration, MetaTopic, Modality, PlannedDialogue, Requirement, Slot, TurnLayout
 from pipeline.values.slots import draw_slot
 from pipeline.values.weights import draw_placed

@@ -25,8 +25,10 @@ from pipeline.contracts.scores import Score, ShardScores
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, normalise_text, part_id
-from pipeline.values.manifest import Manifest, Price, RendererChoice
+from pipeline.values.manifest import Manifest
 from pipeline.values.records import MEDIA, Modality, PlannedDialogue
+from pipeline.values.render_sections import RendererChoice
+from pipeline.values.writer import Price
 from pipeline.work import dialogues, scenarios
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import order_renders

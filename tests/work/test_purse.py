@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.contracts.chat import Message
 from pipeline.contracts.watch import Drained
-from pipeline.values.manifest import Price
+from pipeline.values.writer import Price
 from pipeline.work.purse import Purse, bound_cost
 from tests.support.stages import request
 from tests.support.virtual_time import run_at_once

@@ -17,8 +17,8 @@ from pipeline.contracts.storage import Receipt, Row
 from pipeline.contracts.watch import Drained
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import derive_seed, sha256_hex
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import RendererChoice
 from pipeline.work import tables
 from pipeline.work.batching import BatchSize
 from pipeline.work.briefs import PlacedBrief, order_renders

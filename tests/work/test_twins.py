@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.values.ids import content_key, dialogue_id
-from pipeline.values.manifest import NEAR_DUPLICATES
+from pipeline.values.screen import NEAR_DUPLICATES
 from pipeline.work import twins
 from pipeline.work.shingles import jaccard, shingles
 from pipeline.work.twins import SHINGLE, Sketched, Twin, TwinIndex, is_current, sketch_texts

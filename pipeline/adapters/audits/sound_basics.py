@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.adapters.loudness import SILENCE_LUFS, measure_loudness
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings, Subject
-from pipeline.values.units import Hertz
+from pipeline.values.units import LUFS, Hertz
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 QUIET_FRAME = 10 ** (-60 / 20)
 """A frame of 50 ms whose root mean square lies under -60 dBFS is silent: rooms hiss louder than that."""
 
+QUIETEST: LUFS = -55.0
+"""What is louder can be brought up: a whisper recorded at a voice's gain lies near -45 LUFS, and 16 bits hold it."""
+
 FULL_SCALE = 0.999
 CLIPPED_RUN = 3
 """So many neighbouring samples at full scale of one sign are a clipped peak; one or two are a loud one."""
@@ -31,7 +34,7 @@ def _measures(subject: Literal["music", "speech"]) -> tuple[Measure, ...]:
             name=f"{subject}.loudness",
             unit="LUFS",
             better="higher",
-            limit=-45.0,
+            limit=QUIETEST,
             summary="Integrated loudness after ITU-R BS.1770-4; -70 stands for silence.",
         ),
         Measure(

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
-from time import monotonic
 from typing import Any, Generic
 
 from pipeline.adapters.calling.options import CallOptions
 from pipeline.adapters.calling.translating import MediaTranslator
-from pipeline.adapters.llm.ceiling import START
 from pipeline.adapters.llm.endpoint import Endpoint, open_endpoint
+from pipeline.adapters.llm.kept_pace import KeptPace
 from pipeline.adapters.llm.memory import EndpointMemory
-from pipeline.adapters.llm.openai_chat import SAVE_SECONDS
-from pipeline.adapters.llm.pace import Pace, PaceLimits
 from pipeline.adapters.llm.posting import Parcel, Posting
 from pipeline.adapters.llm.wire import Read, T, Wire
 from pipeline.contracts.remote import CallSetting
@@ -42,33 +38,18 @@ class _Open(Generic[T]):
     """Connections with what is found out over them."""
 
     def __init__(self, options: CallOptions, setting: CallSetting, route: Route[T]) -> None:
-        processes = setting.num_processes
         # The pace bounds what is in flight; a pool that did so, too, would make calls wait where nobody counts them.
         self.endpoint: Endpoint = open_endpoint(options, 2 * options.in_flight, route.section)
-        self.memory = EndpointMemory(setting.memory, self.endpoint.host, options.model)
-        known = self.memory.load()
-        limits = PaceLimits(
-            most=ceil(options.in_flight / processes),
-            ceiling=known.ceiling and ceil(known.ceiling / processes),
-            start=ceil((known.reached or START) / processes),
-            requests_per_minute=options.requests_per_minute and options.requests_per_minute / processes,
+        memory = EndpointMemory(setting.memory, self.endpoint.host, options.model)
+        self.kept = KeptPace(
+            memory, options.in_flight, setting.num_processes, requests_per_minute=options.requests_per_minute
         )
         where = f"{options.model} at {self.endpoint.host}"
         variable, timeout = options.api_key_env, options.timeout_seconds
         self.translator = MediaTranslator(where, self.endpoint.key, variable, timeout, route.section)
         self.translator.what = route.what
         posting = Posting(self.endpoint, route.path)
-        self.wire: Wire[T] = Wire(posting, Pace(limits), self.translator, timeout, route.read)
-        self._num_processes = processes
-        self._saved_at = monotonic()
-
-    def save(self, *, at_once: bool = False) -> None:
-        """Write down what the pace has come to, not too often."""
-        if at_once or monotonic() - self._saved_at > SAVE_SECONDS:
-            self._saved_at = monotonic()
-            state, processes = self.wire.pace.state(), self._num_processes
-            ceiling = None if state.ceiling_found is None else state.ceiling_found * processes
-            self.memory.learn(ceiling=ceiling, reached=state.reached * processes or None)
+        self.wire: Wire[T] = Wire(posting, self.kept.pace, self.translator, timeout, route.read)
 
 
 class Line(Generic[T]):
@@ -104,16 +85,16 @@ class Line(Generic[T]):
             answer = await opened.wire.send(content, 0.0)
         except EndpointError as exc:
             self._dead = exc
-            opened.wire.pace.stop(exc)
+            opened.kept.pace.stop(exc)
             raise
-        opened.save()
+        opened.kept.save()
         return answer
 
     async def close(self) -> None:
         """Write down what was found out and close the connections; a later request opens others."""
         opened, self._open = self._open, None
         if opened is not None:
-            opened.save(at_once=True)
+            opened.kept.save(at_once=True)
             await opened.endpoint.close()
 
     def _opened(self) -> _Open[T]:

@@ -9,7 +9,7 @@ from pipeline.contracts.chat import ChatModel
 from pipeline.contracts.render import ModelFiles
 from pipeline.contracts.storage import Journal
 from pipeline.contracts.watch import Watch
-from pipeline.values.manifest import Writer
+from pipeline.values.writer import Writer
 
 
 @dataclass(frozen=True)

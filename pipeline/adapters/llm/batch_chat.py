@@ -25,9 +25,9 @@ from pipeline.contracts.chat import ChatAnswer, ChatRequest
 from pipeline.contracts.storage import Journal
 from pipeline.contracts.watch import Drained, Watch
 from pipeline.values.errors import ChatFailure, EndpointError
-from pipeline.values.manifest import Writer
 from pipeline.values.units import Bytes, Seconds
 from pipeline.values.words import say_count
+from pipeline.values.writer import Writer
 
 PATH = "/v1/chat/completions"
 NAME = "anyinstruct"

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
+from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
-from pipeline.adapters.llm.ceiling import START
 from pipeline.adapters.llm.completion import add_pictures, build_body, read_answer, read_completion
 from pipeline.adapters.llm.endpoint import open_endpoint
 from pipeline.adapters.llm.failures import Translator
+from pipeline.adapters.llm.kept_pace import KeptPace
 from pipeline.adapters.llm.memory import EndpointMemory
-from pipeline.adapters.llm.pace import Pace, PaceLimits, PaceState
+from pipeline.adapters.llm.pace import Pace, PaceState
 from pipeline.adapters.llm.posting import Posting
 from pipeline.adapters.llm.probing import FormFinder
 from pipeline.adapters.llm.structured import Form, fill_form, find_json
 from pipeline.adapters.llm.wire import Wire
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.values.errors import ChatFailure, EndpointError
-from pipeline.values.manifest import Writer
 from pipeline.values.prices import TOKENS_A_PICTURE
-from pipeline.values.units import Seconds
-
-SAVE_SECONDS: Seconds = 10.0
-"""What changes of a pace is written down no more often."""
+from pipeline.values.writer import Writer
 
 PATH = "/chat/completions"
 
@@ -33,31 +29,14 @@ CHARACTERS_PER_TOKEN = 4
 """Of English; only for the token cap, and only until answers say better."""
 
 
+@dataclass(frozen=True)
 class _Line:
     """One model of the endpoint, with what is found out about it."""
 
-    def __init__(
-        self,
-        wire: Wire[dict[str, Any]],
-        memory: EndpointMemory,
-        finder: FormFinder,
-        translator: Translator,
-        num_processes: int,
-    ) -> None:
-        self.wire = wire
-        self.finder = finder
-        self.translator = translator
-        self._memory = memory
-        self._num_processes = num_processes
-        self._saved_at = monotonic()
-
-    def save(self, *, at_once: bool = False) -> None:
-        """Write down what the pace has come to, not too often."""
-        if at_once or monotonic() - self._saved_at > SAVE_SECONDS:
-            self._saved_at = monotonic()
-            state, processes = self.wire.pace.state(), self._num_processes
-            ceiling = None if state.ceiling_found is None else state.ceiling_found * processes
-            self._memory.learn(ceiling=ceiling, reached=state.reached * processes or None)
+    kept: KeptPace
+    wire: Wire[dict[str, Any]]
+    finder: FormFinder
+    translator: Translator
 
 
 class OpenAIChat:
@@ -103,16 +82,16 @@ class OpenAIChat:
     async def close(self) -> None:
         """Write down what was found out and close the connections."""
         for line in self._lines.values():
-            line.save(at_once=True)
+            line.kept.save(at_once=True)
         await self._endpoint.close()
 
     def pace(self, model: str) -> Pace:
         """The pace of a model: where it stands, and how much of it this process may use."""
-        return self._line(model).wire.pace
+        return self._line(model).kept.pace
 
     def states(self) -> Mapping[str, PaceState]:
         """Where the pace of each model stands that was called."""
-        return {model: line.wire.pace.state() for model, line in self._lines.items()}
+        return {model: line.kept.pace.state() for model, line in self._lines.items()}
 
     async def _ask(self, request: ChatRequest, form: Form) -> ChatAnswer:
         line = self._line(request.model)
@@ -126,7 +105,7 @@ class OpenAIChat:
             tokens += request.num_pictures * TOKENS_A_PICTURE
         started = perf_counter()
         body = await line.wire.send(content, tokens)
-        line.save()
+        line.kept.save()
         answer = read_answer(body, request.model, perf_counter() - started, line.translator)
         if form in ("json_schema", "bare_schema"):
             return answer
@@ -159,24 +138,22 @@ class OpenAIChat:
     def _open_line(self, model: str) -> _Line:
         writer = self._writer
         memory = EndpointMemory(self._memory, self._host, model)
-        known = memory.load()
-        processes = self._num_processes
-        limits = PaceLimits(
-            most=ceil(writer.records_in_flight / processes),
-            ceiling=known.ceiling and ceil(known.ceiling / processes),
-            start=ceil((known.reached or START) / processes),
-            requests_per_minute=writer.requests_per_minute and writer.requests_per_minute / processes,
-            tokens_per_minute=writer.tokens_per_minute and writer.tokens_per_minute / processes,
+        kept = KeptPace(
+            memory,
+            writer.records_in_flight,
+            self._num_processes,
+            requests_per_minute=writer.requests_per_minute,
+            tokens_per_minute=writer.tokens_per_minute,
         )
         translator = self._endpoint.translator(model)
-        wire = Wire(self._posting, Pace(limits), translator, writer.timeout_seconds, read_completion)
+        wire = Wire(self._posting, kept.pace, translator, writer.timeout_seconds, read_completion)
         finder = FormFinder(writer.structured, model, memory, self._send_probe)
-        return _Line(wire, memory, finder, translator, processes)
+        return _Line(kept, wire, finder, translator)
 
     def _stop(self, error: EndpointError) -> None:
         self._dead = self._dead or error
         for line in self._lines.values():
-            line.wire.pace.stop(self._dead)
+            line.kept.pace.stop(self._dead)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -15,7 +15,7 @@ from pydantic import Field
 from pipeline.contracts.audit import AuditItem, AuditOptions, Measure, Reading, Readings, Sketch
 from pipeline.contracts.plain_audit import PlainAudit
 from pipeline.values.ids import ID_DIGITS, content_key, normalise_text
-from pipeline.values.manifest import NEAR_DUPLICATES
+from pipeline.values.screen import NEAR_DUPLICATES
 from pipeline.values.utterances import list_utterances
 from pipeline.work.growing_rows import GrowingRows
 from pipeline.work.twins import Sketched, TwinIndex, sketch_texts

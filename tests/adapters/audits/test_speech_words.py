@@ -15,9 +15,11 @@ from pipeline.adapters.audits.speech_words import (
     SpeechWordsOptions,
     WordListener,
     count_errors,
+    count_missing_end,
     find_language,
     lower_bound,
     normalise,
+    weigh_errors,
 )
 from pipeline.adapters.model_files import ModelCache
 from pipeline.contracts.audit import AuditItem, Reading
@@ -32,7 +34,7 @@ LINES = (
     "Here is your picture; the dragon is asleep on top of the library roof.",
 )
 SHORT = ("Yes.", "Of course!", "Thanks a lot.")
-(JUDGED,) = [measure for measure in MEASURES if measure.limit is not None]
+JUDGED, ENDED = [measure for measure in MEASURES if measure.limit is not None]
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +106,42 @@ def test_words_changed_more_than_a_listener_would_mishear_fall_short(
         found += judge(listener, [(" ".join(words), clips[line])])
     short = [reading for reading in found if reading.value is not None and not JUDGED.passes(reading.value)]
     assert len(short) == len(LINES)
+
+
+def test_a_misheard_name_counts_by_its_letters_and_another_word_nearly_whole() -> None:
+    words = ["professor", "lindqvist", "and", "okafor", "met", "tomasz", "in", "valparaiso"]
+    heard = ["professor", "lindquist", "and", "oka", "for", "met", "thomas", "in", "valparaiso"]
+    assert count_errors(words, heard) == 4
+    # Of 48 letters one is another, and Thomas has an h more and a z less.
+    assert weigh_errors(words, heard) == pytest.approx(8 * 3 / 48)
+    assert weigh_errors(["a", "red", "kite", "over", "the", "hill"], ["a", "red", "boat", "under", "the", "hill"]) > 1.0
+    assert weigh_errors(words, []) == len(words)
+
+
+@pytest.mark.parametrize(
+    ("heard", "missing"),
+    [
+        ("the band began to play a slow waltz", 0),
+        ("the band began to play a slow walls", 0),
+        ("the band began to play a", 2),
+        ("the band began two play a sl", 1),
+        ("", 8),
+        ("ein ganz anderer satz", 4),
+    ],
+)
+def test_words_are_missing_after_the_last_that_was_heard(heard: str, missing: int) -> None:
+    assert count_missing_end(["the", "band", "began", "to", "play", "a", "slow", "waltz"], heard.split()) == missing
+
+
+def test_a_clip_whose_last_words_are_cut_off_is_told_by_its_end(
+    listener: WordListener, clips: dict[str, Sound]
+) -> None:
+    samples, rate = clips[LINES[3]]
+    items = [
+        AuditItem(f"{share}", "d", {"transcript": LINES[3]}, b"x", partial(_already_decoded, (kept, rate)))
+        for share in (1.0, 0.75)
+        for kept in [samples[: round(share * len(samples))]]
+    ]
+    whole, cut = (readings[ENDED.name] for readings in listener.measure(items))
+    assert ENDED.passes(whole.value)
+    assert not ENDED.passes(cut.value)

@@ -14,7 +14,7 @@ from pipeline.adapters.llm.batch_chat import BatchChat
 from pipeline.contracts.chat import ChatAnswer
 from pipeline.contracts.watch import Drained
 from pipeline.values.errors import ChatFailure, EndpointError
-from pipeline.values.manifest import Price, Writer
+from pipeline.values.writer import Price, Writer
 from pipeline.work.asking import Asker
 from tests.support.batch_server import BatchServer, answered, failed, missing, serving_batches
 from tests.support.fault_server import make_request

@@ -11,7 +11,7 @@ from aiohttp import web
 from pipeline.adapters.llm.endpoint import find_proxy
 from pipeline.adapters.llm.openai_chat import OpenAIChat
 from pipeline.values.errors import ChatFailure, EndpointError
-from pipeline.values.manifest import Writer
+from pipeline.values.writer import Writer
 from tests.support.fault_server import (
     KEY,
     FaultServer,

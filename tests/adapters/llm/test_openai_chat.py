@@ -23,7 +23,7 @@ from pipeline.adapters.llm.failures import Translator
 from pipeline.adapters.llm.openai_chat import OpenAIChat
 from pipeline.contracts.chat import ChatAnswer
 from pipeline.values.errors import ChatFailure, EndpointError
-from pipeline.values.manifest import Writer
+from pipeline.values.writer import Writer
 from tests.support.fault_server import (
     KEY,
     SCHEMA,

@@ -16,7 +16,7 @@ from pipeline.contracts.remote import CallSetting, MediaAnswer, RemotePlugin
 from pipeline.contracts.render import EditsPictures, ImageFacts, Outcome, Render, RenderFailure, Source
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import sha256_hex
-from pipeline.values.manifest import ImageSection
+from pipeline.values.render_sections import ImageSection
 from tests.support.fault_server import KEY, FaultServer, error, says
 from tests.support.media_server import calling, image_brief, images_body, paint, picture
 

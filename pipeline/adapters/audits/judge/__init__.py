@@ -17,8 +17,8 @@ from pipeline.adapters.audits.judge.rubrics import MEAN, RubricBook, measure_of
 from pipeline.adapters.model_lock import load_lock
 from pipeline.contracts.audit import AuditOptions, Inquirer, Measure, Subject
 from pipeline.contracts.render import Licence, ModelFiles
-from pipeline.values.manifest import Writer
 from pipeline.values.units import Pixels
+from pipeline.values.writer import Writer
 
 RubricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 

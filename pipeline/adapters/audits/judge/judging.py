@@ -15,9 +15,9 @@ from pipeline.contracts.audit import Ask, AuditItem, Reading, Readings
 from pipeline.contracts.chat import ChatRequest, Message, Picture
 from pipeline.contracts.storage import Row
 from pipeline.values.ids import content_key, derive_seed, sha256_hex
-from pipeline.values.manifest import WeightedModel
 from pipeline.values.records import Modality, Record
 from pipeline.values.units import Pixels
+from pipeline.values.writer import WeightedModel
 
 if TYPE_CHECKING:
     from pipeline.adapters.audits.judge import JudgeOptions

@@ -16,7 +16,7 @@ from pipeline.adapters.music import MusicRenderer
 from pipeline.adapters.renderers.musicgen import MusicgenOptions, MusicgenPlugin
 from pipeline.adapters.weights import check_source
 from pipeline.contracts.render import ModelFiles, Renderer, RendererOptions
-from pipeline.values.manifest import RendererChoice
+from pipeline.values.render_sections import RendererChoice
 
 
 class AudiocraftOptions(MusicgenOptions):

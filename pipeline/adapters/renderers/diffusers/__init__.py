@@ -15,8 +15,8 @@ from pipeline.adapters.images import ImageExtension
 from pipeline.adapters.renderers.diffusers.known import MODELS, TYPICAL, Known, look_up
 from pipeline.adapters.weights import WeightOptions, allows_commercial_use, check_source, is_folder, name_source
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
-from pipeline.values.manifest import ImageSection, RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import ImageSection, RendererChoice
 from pipeline.values.units import Pixels, Seconds
 
 PACKAGES = {"torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate"}

@@ -15,8 +15,8 @@ from pydantic import Field
 from pipeline.adapters.music import MusicOptions, MusicRenderer, duration_of, refuse_length
 from pipeline.adapters.weights import WeightOptions, allows_commercial_use
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import RendererChoice
 from pipeline.values.units import Seconds
 
 KINDS = (

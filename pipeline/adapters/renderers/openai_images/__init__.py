@@ -10,14 +10,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.adapters.calling.keys import say_missing_key
 from pipeline.adapters.calling.options import IDLE, CallOptions
 from pipeline.adapters.calling.prices import listed_images
 from pipeline.adapters.images import ImageExtension
 from pipeline.contracts.remote import CallSetting, RemoteRenderer
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
-from pipeline.values.manifest import ImageSection, RendererChoice
 from pipeline.values.prices import ImagePrice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import ImageSection, RendererChoice
 from pipeline.values.units import USD, Seconds
 
 _SQUARE_AND_OBLONG = ("1024x1024", "1024x1536", "1536x1024")
@@ -149,6 +150,10 @@ class OpenAIImagesPlugin:
     def missing(self) -> str | None:
         """Return None: the core's own dependencies suffice."""
         return None
+
+    def missing_key(self, options: OpenAIImagesOptions) -> str | None:
+        """OpenAI's own endpoint wants a key."""
+        return say_missing_key(options.base_url, options.api_key_env)
 
     def refuse_section(self, options: OpenAIImagesOptions, section: RendererChoice) -> Mapping[str, str]:
         """Name a size that the model is known not to make, or that cannot be cut from what it is asked for."""

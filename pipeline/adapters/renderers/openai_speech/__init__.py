@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pipeline.adapters.calling.keys import say_missing_key
 from pipeline.adapters.calling.options import IDLE, CallOptions
 from pipeline.adapters.calling.prices import listed_speech
 from pipeline.adapters.speech import ClipOptions, estimate_duration
@@ -93,6 +94,10 @@ class OpenAISpeechPlugin:
     def missing(self) -> str | None:
         """Return None: the core's own dependencies suffice."""
         return None
+
+    def missing_key(self, options: OpenAISpeechOptions) -> str | None:
+        """OpenAI's own endpoint wants a key."""
+        return say_missing_key(options.base_url, options.api_key_env)
 
     def refuse_voice(self, options: OpenAISpeechOptions, voice: Voice) -> str | None:
         """Name a voice that the model is known not to have."""

@@ -15,8 +15,8 @@ from pipeline.adapters.audio import AudioExtension
 from pipeline.adapters.music import refuse_length
 from pipeline.adapters.sound_options import Quality, check_quality
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
-from pipeline.values.manifest import RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import RendererChoice
 from pipeline.values.units import Hertz, Seconds
 
 PACKAGES = {"numpy": "numpy", "pretty_midi": "pretty_midi", "tinysoundfont": "tinysoundfont", "soundfile": "soundfile"}

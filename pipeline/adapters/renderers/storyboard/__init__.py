@@ -14,8 +14,8 @@ from pydantic import Field
 from pipeline.adapters.images import ImageExtension
 from pipeline.adapters.renderers.storyboard.sizes import refuse_size
 from pipeline.contracts.render import Brief, Licence, ModelFiles, Renderer, RendererOptions
-from pipeline.values.manifest import ImageSection, RendererChoice
 from pipeline.values.records import Modality
+from pipeline.values.render_sections import ImageSection, RendererChoice
 from pipeline.values.units import Seconds
 
 PACKAGES = {"PIL": "pillow", "resvg_py": "resvg-py", "yaml": "pyyaml"}

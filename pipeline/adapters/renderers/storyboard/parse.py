@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pipeline.adapters.renderers.storyboard.subjects import Reading, Subject, fills, trim
+from pipeline.adapters.renderers.storyboard.binding import TAKING, Binding
+from pipeline.adapters.renderers.storyboard.subjects import Reading, Subject, trim
 from pipeline.adapters.renderers.storyboard.tokens import Item, itemise
-from pipeline.adapters.renderers.storyboard.vocabulary import Category, Meaning, Person, Thing, Vocabulary
+from pipeline.adapters.renderers.storyboard.vocabulary import Category, Meaning, Thing, Vocabulary
 
 Resolve = Callable[[str], Thing | None]
 
@@ -19,48 +20,27 @@ Resolve = Callable[[str], Thing | None]
 PLURAL_ENDS = (("ies", "y"), ("es", ""), ("s", ""))
 # Surroundings that a room named in them does not replace.
 ELEMENTS = ("underwater", "space", "moon", "mars")
-# Garments in the vocabulary's sense that are carried and not worn.
-CARRIED = ("umbrella", "closed-umbrella", "luggage", "briefcase", "handbag", "backpack", "purse", "folding-hand-fan",
-           "~saddle")  # fmt: skip
 WEATHER_RANK = ("storm", "snow", "rain", "fog", "cloudy", "autumn", "wind", "clear")
-PLACING = ("on", "in", "under", "over", "behind", "front", "beside", "riding")
-TAKING = ("holding", "wearing", "with")
 # Endings of who does something, and of words that are no nouns whatever stands after them.
 MAKER = re.compile(r"(ers?|ors?|ists?|smiths?|wrights?)$")
 NOT_NOUN = re.compile(r"(ly|ed|ing|ous|ful|less|ish|est|ier)$")
 
 
-class _Reader:
-    """One pass over the items; holds what waits for its noun and the relation that waits for its object."""
+class _Reader(Binding):
+    """One pass over the items."""
 
     def __init__(self, items: list[Item], vocabulary: Vocabulary, resolve: Resolve) -> None:
+        super().__init__()
         self.items = items
         self.vocabulary = vocabulary
         self.resolve = resolve
-        self.reading = Reading()
         self.weathers: set[str] = set()
         self.weak_place = ""
-        self.relation = ""
-        self.joined: list[int] = []  # subjects linked by "and", which share a relation
         self.at = 0
         self.skipped = -1
         self.after_part = False
-        self.after_of = False
         self.taking = ""  # the last "with" or "holding", which a list of things continues
-        self.current: int | None = None
-        self.doer: int | None = None
         self.clause = 0  # index of the first subject since the last comma
-        self._forget()
-
-    def _forget(self) -> None:
-        self.count: int | None = None
-        self.colour: str | None = None
-        self.size = 1.0
-        self.pose = ""
-        self.hair = ""
-        self.sex = ""
-        self.old = False
-        self.young = False
 
     def read(self) -> Reading:
         for at, item in enumerate(self.items):
@@ -70,14 +50,14 @@ class _Reader:
 
     def _take(self, at: int, item: Item) -> None:
         if item.text == ",":
-            self._clothe()
+            self.clothe()
             self.relation = self.taking if self._goes_on(at) else ""
             self.taking = self.relation
             self.after_of = False
             self.joined = []
             self.clause = len(self.reading.subjects)
             self.after_part = False
-            self._forget()
+            self.forget()
             return
         if not item.meanings:
             self._guess(at, item)
@@ -142,7 +122,7 @@ class _Reader:
         if following is not None and not following.get("thing") and (following.get("place") or following.get("style")):
             return  # "child's bedroom", "child's crayon drawing" show no child
         many = 3 if meaning.plural else person.count
-        self._add(item.text, person, many, following)
+        self.add(item.text, person, many)
 
     def _take_thing(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         thing = self.vocabulary.things[meaning.name]
@@ -163,11 +143,11 @@ class _Reader:
                 return
             if _is_head(following):
                 # The first half of a compound ("bicycle bell", "condor wings") counts only where nothing else does.
-                self._add(item.text, thing, 1, following, certain=False)
+                self.add(item.text, thing, 1, certain=False)
                 self.reading.subjects[-1].half = thing.at != "far"
                 self.reading.subjects[-1].depth = "back" if thing.at == "far" else ""
                 return
-        self._add(item.text, thing, many, following)
+        self.add(item.text, thing, many)
 
     def _tool(self, word: str) -> Thing | None:
         """Return what a skateboarder or drummers have: the thing that the stem names."""
@@ -178,7 +158,7 @@ class _Reader:
         person = next(person for person in self.vocabulary.people if "somebody" in person.words)
         word = item.text if following is None else f"{item.text} {following.text}"
         self.skipped = self.at + 1 if following is not None else self.skipped
-        self._add(word, person, 3 if word.endswith("s") else 1, following)
+        self.add(word, person, 3 if word.endswith("s") else 1)
         gear = Subject(word=item.text, what=thing)
         if thing.size <= 1.5:
             gear.relation, gear.to = "held", len(self.reading.subjects) - 1
@@ -207,13 +187,13 @@ class _Reader:
         self._note_place(item)
         if meaning.name == "plain" and self.colour:
             self.reading.background = self.vocabulary.colours[self.colour]
-        self._forget()
+        self.forget()
         self.relation = ""
 
     def _take_colour(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         self.colour = meaning.name
         if following is None or following.text == ",":
-            self._clothe()
+            self.clothe()
 
     def _take_number(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         number = self.vocabulary.numbers[meaning.name]
@@ -226,18 +206,18 @@ class _Reader:
     def _take_part(self, meaning: Meaning, item: Item, following: Item | None) -> None:
         # What is said of a part ("with one green ear") is not said of the whole.
         if not (following is not None and following.is_noun):
-            self._forget()
+            self.forget()
             self.relation = ""
             self.after_part = True
 
     def _take_time(self, meaning: Meaning, item: Item, following: Item | None) -> None:
-        self._forget()
+        self.forget()
         self.reading.time = self.reading.time or meaning.name
         if item.get("mood"):
             self.reading.moods.append("warm")
 
     def _take_weather(self, meaning: Meaning, item: Item, following: Item | None) -> None:
-        self._forget()
+        self.forget()
         self.weathers.add(meaning.name)
 
     def _take_mood(self, meaning: Meaning, item: Item, following: Item | None) -> None:
@@ -261,7 +241,7 @@ class _Reader:
         if meaning.name in ("holding", "wearing") and self.doer is None:
             return
         self.after_of = item.text == "of"
-        self._clothe()
+        self.clothe()
         # "one foot on a ball", "her back on the calf": the part is there, not the whole.
         self.taking = meaning.name if meaning.name in TAKING else ""
         self.relation = "beside" if self.after_part and meaning.name in ("on", "in") else meaning.name
@@ -273,7 +253,7 @@ class _Reader:
                 self.relation = ""
             elif not self.joined:
                 self.joined = [self.current if self.doer is None or self.doer < self.clause else self.doer]
-        self._forget()
+        self.forget()
 
     def _has_object(self) -> bool:
         """Whether a noun, known or not, stands between here and the next comma."""
@@ -329,90 +309,14 @@ class _Reader:
         thing = self.resolve(item.text)
         if thing is not None:
             plural = item.text.endswith("s") and not item.text.endswith("ss")
-            self._add(item.text, thing, 3 if plural else 1, following, certain=False)
+            self.add(item.text, thing, 3 if plural else 1, certain=False)
         elif (tool := self._tool(item.text)) is not None and at and self.items[at - 1].get("number"):
             self._add_maker(item, tool, None)
         else:
-            self._forget()
-
-    def _add(self, word: str, what: Thing | Person, many: int, following: Item | None, *, certain: bool = True) -> None:
-        """Take up a subject with all that waited for it."""
-        subject = Subject(
-            word=word, what=what, count=max(many, self.count or 1), colour=self.colour, size=self.size, pose=self.pose,
-            hair=self.hair, sex=self.sex, old=self.old, young=self.young, certain=certain,
-        )  # fmt: skip
-        if self.count is not None and self.count > 1:
-            subject.count = self.count
-        subjects = self.reading.subjects
-        index = len(subjects)
-        subjects.append(subject)
-        self._forget()
-        previous = self.current
-        if self.relation in PLACING and self.joined:
-            self._place(index)
-        elif self.relation in TAKING and (self.doer is not None or previous is not None):
-            self._give(index, previous)
-            return
-        elif previous is None or not self.joined or not certain:
-            self.joined = [index]
-        else:
-            self.joined.append(index)
-        if certain or previous is None:
-            self.current = index
-        if subject.is_doer:
-            self.doer = index
-
-    def _place(self, index: int) -> None:
-        for other in self.joined:
-            subject = self.reading.subjects[other]
-            if subject.to is None and other != index:
-                worn = self.relation == "in" and self._is_garment(index) and subject.is_doer
-                if worn:
-                    self.reading.subjects[index].relation = "worn"
-                    self.reading.subjects[index].to = other
-                    self.relation = ""
-                    return
-                subject.relation, subject.to = self.relation, index
-        self.joined = [index]
-        self.relation = ""
-
-    def _is_garment(self, index: int) -> bool:
-        what = self.reading.subjects[index].what
-        return isinstance(what, Thing) and what.kind == "garment" and what.picture not in CARRIED
-
-    def _give(self, index: int, previous: int | None) -> None:
-        """Tie something to who holds or wears it, or to what it stands with."""
-        subject = self.reading.subjects[index]
-        if self.after_of and previous is not None and fills(self.reading.subjects[previous], subject):
-            # A bowl of ramen is one thing, and its picture has the bowl.
-            self.reading.subjects[previous].what = subject.what
-            self.reading.subjects.pop()
-            self.current, self.relation = previous, ""
-            return
-        owner = self.doer if self.doer is not None and (self.relation != "with" or subject.is_doer) else previous
-        if owner is None or owner == index:
-            self.current = index
-            self.joined = [index]
-            return
-        if self.relation == "with" and self.doer is not None and self._is_garment(index):
-            owner = self.doer
-        worn = self.relation == "wearing" or (self.relation == "with" and self._is_garment(index))
-        subject.relation = "worn" if worn else ("held" if self.relation == "holding" else "with")
-        subject.to = owner
-        if subject.is_doer and subject.relation == "with":
-            self.doer = self.current = index
-            self.joined = [owner, index]
-
-    def _clothe(self) -> None:
-        """Give a colour that no noun followed ("a woman in green") to the last subject."""
-        if self.colour is not None and self.current is not None and self.relation in ("in", "wearing", ""):
-            index = self.doer if self.relation and self.doer is not None else self.current
-            subject = self.reading.subjects[index]
-            subject.colour = subject.colour or self.colour
-        self.colour = None
+            self.forget()
 
     def _finish(self) -> None:
-        self._clothe()
+        self.clothe()
         reading = self.reading
         # A palace ballroom under water is under water first.
         if not reading.place or self.weak_place in ELEMENTS:
