@@ -29,11 +29,10 @@ from pipeline.execution.imports import ImportSetting
 from pipeline.execution.merging import MergeSetting
 from pipeline.execution.verification import Verification
 from pipeline.values.errors import CorpusError, ManifestError
-from tests.execution.test_imports import bring
-from tests.execution.test_merging import merge
 from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, copy_corpus
 from tests.support.exporting import export_to
+from tests.support.gathering import bring, merge
 from tests.support.here import Here
 
 TABLES = ("dialogues", "images", "music", "speech", "rejected", "failed")
@@ -154,9 +153,7 @@ def test_nothing_of_a_dialogue_is_left_and_the_others_are_as_they_were(
     assert (tiny.root / "ledger.json").read_bytes() == ledger
 
 
-def test_readings_verdicts_reports_and_what_was_set_aside_go_too(
-    tiny: TinyCorpus
-) -> None:
+def test_readings_verdicts_reports_and_what_was_set_aside_go_too(tiny: TinyCorpus) -> None:
     before = rows_of(tiny)
     name, other = sung_alone(before), tiny.rows("dialogues", 1)[0]["id"]
     for about in (name, other):
@@ -263,9 +260,7 @@ take_down(Path(sys.argv[2]), [sys.argv[3]], "killed")
 
 
 @pytest.mark.parametrize("num_renames", [4, 14])
-def test_killed_in_the_middle_a_second_call_goes_on(
-    tiny: TinyCorpus, num_renames: int
-) -> None:
+def test_killed_in_the_middle_a_second_call_goes_on(tiny: TinyCorpus, num_renames: int) -> None:
     before = rows_of(tiny)
     name = sung_alone(before)
     needles = [*words_of(before["dialogues", name]), *media_of(before, name)]
