@@ -50,7 +50,7 @@ class FileJournal:
             for line in path.read_bytes().split(b"\n"):
                 if not line or mark not in line:
                     continue
-                entry = _parse(line)
+                entry = parse_line(line)
                 if entry is None:
                     self.num_damaged += 1
                     continue
@@ -84,8 +84,7 @@ class FileJournal:
         try:
             if blob is not None:
                 entry = {**entry, "blob": self._append_blob(blob)}
-            body = encode_json(entry)
-            _write_all(self._open(LINES), b"%08x %s\n" % (zlib.crc32(body), body))
+            _write_all(self._open(LINES), write_line(entry) + b"\n")
         except OSError as exc:
             raise CorpusError(
                 f"{self._folder / self._segment}: cannot write the journal: {exc.strerror}; what was journalled before "
@@ -130,7 +129,8 @@ def _close_all(handles: dict[str, int]) -> None:
         os.close(handles.popitem()[1])
 
 
-def _parse(line: bytes) -> Row | None:
+def parse_line(line: bytes) -> Row | None:
+    """Return the entry of a line; None where it is cut off or damaged."""
     checksum, _, body = line.partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(body):
@@ -139,6 +139,12 @@ def _parse(line: bytes) -> Row | None:
     except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) and ("blob" not in entry or _is_place(entry["blob"])) else None
+
+
+def write_line(entry: Row) -> bytes:
+    """Return an entry as a line, without its end; the other way round than :func:`parse_line`."""
+    body = encode_json(entry)
+    return b"%08x %s" % (zlib.crc32(body), body)
 
 
 def _is_place(blob: Any) -> bool:

@@ -13,13 +13,13 @@ import fcntl
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.adapters.files import sync_folder
+from pipeline.adapters.files import replacing, sync_folder
 from pipeline.contracts.review import Decision, Verdict
 from pipeline.values.errors import AnyInstructError, CorpusError
 from pipeline.values.ids import encode_json
@@ -163,6 +163,33 @@ class VerdictBook:
     def num_damaged(self) -> int:
         """Lines that cannot be read, in the files that were looked at."""
         return sum(file.num_damaged for file in self._files.values())
+
+
+def erase_verdicts(root: Path, dialogues: Collection[str]) -> None:
+    """Take all verdicts on some dialogues out of the files, notes and all; lines that cannot be read go with them.
+
+    Raises:
+        CorpusError: a file cannot be read or written, or is a link.
+    """
+    book = VerdictBook(root)
+    for path in (book.file(name).path for name in book.reviewers()):
+        try:
+            with _open(path, os.O_RDWR) as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                lines = [line for line in path.read_bytes().split(b"\n") if line]
+                kept = [line for line in lines if _is_about_another(line, dialogues)]
+                if kept != lines:
+                    with replacing(path) as partial:
+                        partial.write_bytes(b"".join(line + b"\n" for line in kept))
+        except OSError as exc:
+            raise CorpusError(f"{path}: cannot be rewritten: {exc.strerror}; mend the file or its folder") from exc
+
+
+def _is_about_another(line: bytes, dialogues: Collection[str]) -> bool:
+    try:
+        return Verdict.model_validate_json(line).dialogue_id not in dialogues
+    except ValidationError:
+        return False
 
 
 def find_agreed(verdicts: Mapping[str, Verdict]) -> Decision | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from pipeline.cli.exchanging import export, import_, merge, publish, round_trip
+from pipeline.cli.exchanging import export, import_, merge, publish, round_trip, take_down
 from pipeline.cli.looking import audit, diff, doctor, failures, report, review, show, status, verify
 from pipeline.cli.making import gc, plan, repair, run, screen
 from pipeline.cli.topics import topics_app
@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gc": gc,
     "import": import_,
     "merge": merge,
+    "take-down": take_down,
     "doctor": doctor,
 }
 """By name, in the order that ``--help`` lists them."""

@@ -179,3 +179,26 @@ def merge(
 
     named = tuple(on_disk(corpus, "merge") for corpus in corpora)
     raise typer.Exit(merge_corpora(MergeSetting(named, on_disk(out, "merge"), on_conflict)))
+
+
+def take_down(
+    corpus: CorpusFolder,
+    dialogue: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of dialogues.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option(help="Why, in your own words; it stays in takedowns.json.", show_default=False)
+    ],
+    export: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="An export of the corpus, out of which they go, too.", show_default=False),
+    ] = None,
+) -> None:
+    """Remove dialogues and their media from a corpus for good, and keep the reason.
+
+    Their words, media, verdicts and readings go from tables, stage files, journals and reports, and their topics where
+    nothing else is about them; what was spent stays counted. No later run, import or merge brings them back. A hub's
+    history, backups, logs of providers, and the manifest with the files that it names keep theirs.
+    """
+    from pipeline.cli.take_down import take_down as take_dialogues_down
+
+    with at_hand(corpus, Use.CHANGE) as folder:
+        take_dialogues_down(folder, dialogue, reason, [on_disk(out, "take-down --export") for out in export or ()])

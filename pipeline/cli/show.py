@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.adapters.reading import CorpusReader, Listed
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.cli.plain import plain
 from pipeline.cli.show_dialogue import print_dialogue
 from pipeline.cli.show_save import save_dialogue
 from pipeline.cli.show_trace import TracePrinter
 from pipeline.cli.thumbnails import detect_graphics
+from pipeline.values.errors import CorpusError
 from pipeline.values.words import say_count
 
 MAX_LISTED = 50
@@ -46,7 +48,10 @@ def show_corpus(corpus: Path, dialogue: str | None, trace: bool, save: Path | No
     if dialogue is None:
         _print_list(reader, console)
         return
-    found = reader.read(reader.find(dialogue))
+    name = reader.find(dialogue)
+    if (gone := read_takedowns(corpus).get(name)) is not None:
+        raise CorpusError(f"{name}: was taken down ({gone.time}): {gone.reason}")
+    found = reader.read(name)
     graphics = detect_graphics(os.environ, is_terminal, console.color_system is not None and not console.no_color)
     print_dialogue(found, graphics, console)
     if trace:

@@ -1,4 +1,4 @@
-"""What lies beside a corpus's tables, looked at from outside: codes of its media, and people's verdicts.
+"""What lies beside a corpus's tables, looked at from outside: codes of its media, people's verdicts, takedowns.
 
 Receipts under ``work/tokens/`` name the tables in ``tokens/codes/``. Without receipts, as where a corpus came without
 its work folder, nobody can tell one table from another, and none is garbage.
@@ -17,6 +17,8 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.export_receipts import ExportReceipt, read_receipt, receipt_path, receipt_shards
 from pipeline.adapters.exports.token_tables import CODES, INDEX, TOKENS, KeptIndex
 from pipeline.adapters.published import MEDIUM_OF, PublishedCorpus, PublishedShard
+from pipeline.adapters.takedown_book import FILE as TAKEDOWNS
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.verdicts import FOLDER as REVIEWS
 from pipeline.adapters.verdicts import VerdictBook
 from pipeline.contracts.export import ExportedFile
@@ -86,6 +88,17 @@ class TokenFiles:
             return []  # a damaged receipt may have named any of them
         return [path for path in there if path not in named] if receipt_shards(self._state) else []
 
+    def forget(self, shards: Collection[int]) -> None:
+        """Remove the codes of some shards; a run encodes anew what is there by then."""
+        out = self._folder.resolve()
+        for shard in shards:
+            receipt = self._read(shard)
+            for file in receipt.files if receipt else ():
+                path = (out / file.path).resolve()
+                if path.is_relative_to(out):
+                    path.unlink(missing_ok=True)
+            receipt_path(self._state, shard).unlink(missing_ok=True)
+
     def check(self, check_hash: CheckHash) -> Iterator[Found]:
         """Read all tables that receipts name, and hold them against the media that are published."""
         yield from self._check_index()
@@ -151,6 +164,19 @@ class TokenFiles:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
+
+
+def check_takedowns(root: Path) -> tuple[Collection[str], list[Finding]]:
+    """Return the dialogues that were taken down, and what is wrong: such as that nobody knows, or is done with it."""
+    try:
+        found = read_takedowns(root)
+    except CorpusError as exc:
+        return (), [error("takedowns_damaged", TAKEDOWNS, str(exc))]
+    unfinished = (one.id for one in found.values() if not one.is_done)
+    return found, [
+        error("takedown_unfinished", TAKEDOWNS, f"{name}: was stopped midway; give its command again")
+        for name in unfinished
+    ]
 
 
 def check_verdicts(root: Path) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ from pipeline.work.describing import STAGE as DESCRIPTIONS
 from pipeline.work.limits import STAGE as LIMITS
 from pipeline.work.orders import order_key
 from pipeline.work.packing import pack_key
-from pipeline.work.planning import count_extra, count_parts, count_wanted
+from pipeline.work.planning import count_extra, count_parts, count_wanted, keep_blank_topics
 from pipeline.work.topic_screening import screen_topics
 from pipeline.work.topics import collect_topics
 
@@ -171,10 +171,12 @@ class Run:
             ledger = await self._fill_and_publish(shards)
             if ledger is None:
                 return None
-            wanted = count_wanted(self.project.manifest, len(all_topics))
+            # Nothing is made in the place of what was taken down.
+            wanted = count_wanted(self.project.manifest, len(all_topics)) - self._plan.num_taken_down
             extra = count_extra(self.project.manifest, wanted, ledger.counts["kept"], len(active))
             if is_taken:
-                extra = min(extra, len(all_topics) - len(active))  # there are no more texts than there are
+                # There are no more texts than there are.
+                extra = min(extra, len(all_topics) - len(active) - self._plan.num_taken_down)
             if not extra or self.limit is not None or not self.replaces:
                 return ledger
 
@@ -209,7 +211,7 @@ class Run:
         found = collect_topics(written, generated, screen.held_back)
         if not found:
             raise ManifestError(f"{self.project.path}: topics: there is not one topic to write about{self._why()}")
-        return found
+        return keep_blank_topics(found, self._plan.read())
 
     async def _bring_texts(self) -> list[Topic]:
         """Judge the rows that dialogues are taken from, where they or the rules have changed."""

@@ -37,6 +37,8 @@ ENTRY_POINTS = "anyinstruct.exports"
 STATE = ".export"
 """In the output folder: receipts, staging folders, lock. Readers of the export do not look at names with a dot."""
 INDEX = "export.json"
+ORDERED = "ordered.json"
+"""Beside the receipts: all that the export was ordered with, so that it can be made anew without its command."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ class ExportRun:
         Raises:
             Drained: it was asked to end early; whole shards are kept.
         """
+        self._note_order()
         shards = self._look.corpus.shards
         due = [shard for shard in shards if self._look.parts(shard) is None]
         if due:
@@ -251,6 +254,17 @@ class ExportRun:
         parts = [part for shard in shards for part in self._look.parts(shard) or ()]
         summary = ExportSummary(corpus=self._name(), parts=tuple(parts), licences=self._licences())
         return self._finish(summary)
+
+    def _note_order(self) -> None:
+        setting = self._setting
+        ordered = {
+            "to": setting.to,
+            "options": dict(setting.options),
+            "splits": setting.splits.model_dump(mode="json"),
+            "selection": setting.selection.model_dump(mode="json"),
+            "chosen_ids": None if setting.chosen_ids is None else sorted(setting.chosen_ids),
+        }
+        write_json(setting.state / ORDERED, ordered, self._lock.check)
 
     async def drain(self) -> None:
         """End at the next dialogue; a shard that was begun is begun anew another time."""

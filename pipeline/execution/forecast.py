@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.contracts.chat import ChatRequest, Usage
 from pipeline.contracts.remote import RemotePlugin
 from pipeline.contracts.render import Brief
@@ -28,7 +29,7 @@ from pipeline.work.answers import MAX_CHARACTERS
 from pipeline.work.asking import FREE, cost
 from pipeline.work.dialogues import Scenario, build_whole, opening
 from pipeline.work.orders import Inventory, Order, take_inventory
-from pipeline.work.planning import count_parts, count_wanted, extend_plan, select_active
+from pipeline.work.planning import count_parts, count_wanted, extend_plan, keep_blank_topics, select_active
 from pipeline.work.rewriting import build_request
 from pipeline.work.taking import Counts, plan_texts
 from pipeline.work.topics import collect_topics
@@ -113,15 +114,16 @@ def forecast(project: Project, limit: int | None = None) -> Forecast:
     written, generated = look.read_topics()
     are_there = not (inventory.stale or inventory.missing)
     found = collect_topics(written, generated if are_there else (), look.read_topic_screen().held_back)
+    former = folder.read_plan()
+    found = keep_blank_topics(found, former)
     num_to_come = _count_topics_to_come(project, inventory)
     num_topics = len(found) + num_to_come
-    former = folder.read_plan()
     # A big corpus that does not exist yet is forecast from a sample of its plan.
     sample = _sample_topics(manifest) if not former else num_topics
     sampled = (found + _stand_ins(min(num_to_come, sample)))[:sample]
     settled = Settled(look)
     plan = extend_plan(former, sampled, manifest, project.book, is_current=settled.is_plan_current())
-    active = select_active(plan, sampled, manifest)[:limit]
+    active = select_active(plan, sampled, manifest, read_takedowns(folder.root))[:limit]
     wanted = min(count_wanted(manifest, num_topics), limit or math.inf)
     scale = wanted / len(active) if active and not former else 1.0
     known = {row.id for row in former}
@@ -143,7 +145,8 @@ def _forecast_texts(project: Project, look: ShardWork, folder: CorpusFolder, lim
     taken, is_committed = look_at_texts(project, folder)
     look.taken = taken
     former = folder.read_plan()
-    active = select_active(plan_texts(former, taken, project.manifest), taken.topics, project.manifest)[:limit]
+    plan, taken_down = plan_texts(former, taken, project.manifest), read_takedowns(folder.root)
+    active = select_active(plan, taken.topics, project.manifest, taken_down)[:limit]
     known = {row.id for row in former}
     num_new = sum(row.id not in known for row in active)
     result = Forecast(len(taken.texts), len(active), num_new, are_topics_there=True, texts=taken.counts)

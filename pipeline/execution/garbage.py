@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.adapters.corpus import CorpusFolder
@@ -22,14 +20,15 @@ from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.execution.audit_garbage import KnownRecords, ReadingsGarbage
 from pipeline.execution.beside import TokenFiles
+from pipeline.execution.packed import find_packed, published_rows
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key, part_id, sha256_hex
 from pipeline.values.records import MEDIA, PlannedDialogue
-from pipeline.values.rejections import Rejection, Rejections
+from pipeline.values.rejections import Rejections
 from pipeline.values.units import Bytes
 from pipeline.work import describing, dialogues, scenarios, tables
 from pipeline.work.media_calls import calls_journal
-from pipeline.work.packing import pack_key, read_rejections
+from pipeline.work.packing import pack_key
 
 SCHEMAS = {
     scenarios.STAGE: tables.SCENARIOS,
@@ -37,8 +36,6 @@ SCHEMAS = {
     describing.STAGE: tables.DESCRIPTIONS,
     **{str(modality): tables.RENDERS for modality in MEDIA},
 }
-
-_REJECTED = ["id", *(name for name in Rejection.model_fields if name != "dialogue_id")]
 
 ROWS = "rows of dialogues taken out or written anew"
 READINGS = "readings of what is gone, or by audits of older versions"
@@ -87,30 +84,37 @@ class Collector:
         Raises:
             CorpusError: a ledger is damaged, so that nobody can tell what it names.
         """
-        root, ledger = self._folder.root, self._folder.read_ledger()
-        found: dict[Path, Garbage] = {}
-
-        def add(kind: str, paths: Iterator[Path] | Sequence[Path]) -> None:
-            for path in paths:
-                if path.is_file() and not path.is_symlink():
-                    found.setdefault(path, Garbage(kind, path, path.stat().st_size))
-
-        add("leftovers of runs that were killed", sorted(root.rglob(f"*{PARTIAL}")))
-        add("leftovers of runs that were killed", sorted(root.glob(f"work/*/{STAGING}*/**/*")))
-        add("damaged files set aside", sorted(root.rglob(f"*{DAMAGED}")))
+        found = {item.path: item for item in self.find_leftovers()}
         for store in self._stores():
-            add("replaced stage files", _unnamed_stage_files(store))
             lost = self._find_lost(store)
             for modality in MEDIA:
                 spent = () if lost is None else _spent_journals(store, str(modality), lost)
-                add("render journals whose media are in a stage file", spent)
+                _add(found, "render journals whose media are in a stage file", spent)
         for packed in self._packed_shards() if self._has_readings else ():
-            add("journals of audits whose readings are in a stage file", self._readings(packed).find_journals())
-        if ledger is not None:
-            add("published files that no ledger names", self._folder.find_unreferenced(ledger))
+            journals = self._readings(packed).find_journals()
+            _add(found, "journals of audits whose readings are in a stage file", journals)
+        if (ledger := self._folder.read_ledger()) is not None:
             shards = {entry.shard for entry in ledger.shards}
-            add("codes of media that are gone or were encoded anew", TokenFiles(self._folder).find_unneeded(shards))
+            unneeded = TokenFiles(self._folder).find_unneeded(shards)
+            _add(found, "codes of media that are gone or were encoded anew", unneeded)
         return sorted(found.values(), key=lambda item: (item.kind, item.path))
+
+    def find_leftovers(self) -> list[Garbage]:
+        """Find those of them that can be told by their names and by what receipts and ledgers name.
+
+        Raises:
+            CorpusError: a ledger is damaged.
+        """
+        root, ledger = self._folder.root, self._folder.read_ledger()
+        found: dict[Path, Garbage] = {}
+        _add(found, "leftovers of runs that were killed", sorted(root.rglob(f"*{PARTIAL}")))
+        _add(found, "leftovers of runs that were killed", sorted(root.glob(f"work/*/{STAGING}*/**/*")))
+        _add(found, "damaged files set aside", sorted(root.rglob(f"*{DAMAGED}")))
+        for store in self._stores():
+            _add(found, "replaced stage files", _unnamed_stage_files(store))
+        if ledger is not None:
+            _add(found, "published files that no ledger names", self._folder.find_unreferenced(ledger))
+        return list(found.values())
 
     def _find_lost(self, store: ShardFolder) -> frozenset[str] | None:
         """Return the keys of renders that a shard's repairs have set aside.
@@ -176,19 +180,9 @@ class Collector:
         plan = self._folder.read_plan()
         for entry in ledger.shards:
             made, store = self._folder.read_shard_ledger(entry), self._folder.shard(entry.shard)
-            ids = self._published_ids(made)
-            planned = [row for row in plan if row.shard == entry.shard and row.id in ids]
-            receipts = {stage: receipt for stage in made.stages if (receipt := store.receipt(stage)) is not None}
-            rejections = read_rejections(self._published_rows(made, "rejected", _REJECTED))
-            key = pack_key(planned, receipts, rejections, made.scores_key)
-            if set(receipts) != set(made.stages) or key != made.order_key:
-                continue
-            if all(_is_whole(store, receipt) for receipt in receipts.values()):
-                yield PackedShard(made, store, planned, receipts, _read_parts(store), rejections)
-
-    def _published_ids(self, ledger: ShardLedger) -> set[str]:
-        tables = ("dialogues", "rejected", "failed")
-        return {row["id"] for table in tables for row in self._published_rows(ledger, table, ["id"])}
+            found = find_packed(self._folder, made, plan)
+            if found is not None and all(_is_whole(store, receipt) for receipt in found.receipts.values()):
+                yield PackedShard(made, store, found.planned, found.receipts, _read_parts(store), found.rejections)
 
     @property
     def _has_readings(self) -> bool:
@@ -196,7 +190,9 @@ class Collector:
 
     def _readings(self, packed: PackedShard) -> ReadingsGarbage:
         def ids(*tables: str) -> frozenset[str]:
-            return frozenset(row["id"] for t in tables for row in self._published_rows(packed.ledger, t, ["id"]))
+            return frozenset(
+                row["id"] for t in tables for row in published_rows(self._folder, packed.ledger, t, ["id"])
+            )
 
         kept = ids("dialogues")
         records = KnownRecords(kept | ids(*tables.TABLE_OF.values()), kept, ids("rejected", "failed"))
@@ -215,23 +211,18 @@ class Collector:
         self._readings(packed).remove_rows()
         return CorpusScores(self._folder.root, limits).key(shard) if is_current else packed.ledger.scores_key
 
-    def _published_rows(self, ledger: ShardLedger, table: str, columns: list[str]) -> Iterator[Row]:
-        for file in ledger.files:
-            if file.table != table:
-                continue
-            path = self._folder.inside(file.path)
-            try:
-                with pq.ParquetFile(path) as table_file:  # an older version's may lack some of the columns
-                    yield from table_file.read(columns=columns).to_pylist()
-            except (OSError, pa.ArrowException) as exc:
-                raise CorpusError(f"{path}: cannot be read ({exc}); run the manifest again, then gc") from exc
-
     def _card(self, ledger: Ledger) -> str:
         path = self._folder.root / "README.md"
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         if sha256_hex(text) != ledger.card_sha256:
             raise CorpusError(f"{path}: is not the card that ledger.json names; run the manifest again, then gc")
         return text
+
+
+def _add(found: dict[Path, Garbage], kind: str, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_file() and not path.is_symlink():
+            found.setdefault(path, Garbage(kind, path, path.stat().st_size))
 
 
 def remove_files(garbage: Sequence[Garbage]) -> None:

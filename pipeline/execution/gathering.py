@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.exports.rows import RowFile
 from pipeline.adapters.files import PARTIAL, STAGING, read_json, sha256_file, sync_folder, write_json
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.contracts.ledger import FileEntry, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Row
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import content_key
 from pipeline.work.shard_tally import ShardTally
 from pipeline.work.tables import PUBLISHED
+from pipeline.work.withdrawing import dialogue_of
 
 GATHERED = ("import", "merge")
 """Folders under ``work/`` with the receipts of such a corpus."""
@@ -36,10 +38,14 @@ class ShardDraft:
 
     Args:
         metadata: Of the tables' schemas, beside their own: what audits state of the scores in them.
+        left_out: Ids of dialogues that were taken down, and of which no row is written.
     """
 
-    def __init__(self, staging: Path, metadata: Mapping[bytes, bytes] | None = None) -> None:
+    def __init__(
+        self, staging: Path, metadata: Mapping[bytes, bytes] | None = None, left_out: Collection[str] = frozenset()
+    ) -> None:
         self.tally = ShardTally()
+        self._left_out = left_out
         self._staging = staging
         self._metadata = metadata or {}
         self._files: dict[str, RowFile] = {}
@@ -50,6 +56,8 @@ class ShardDraft:
         Raises:
             CorpusError: the disk is full, or a value is of another type than its column.
         """
+        if dialogue_of(table, row) in self._left_out:
+            return
         try:
             if table not in self._files:
                 schema = PUBLISHED[table]
@@ -110,7 +118,7 @@ class Gathering:
         """Begin a shard; what a kill has left of it is removed."""
         staging = self._staging(number)
         shutil.rmtree(staging, ignore_errors=True)
-        return ShardDraft(staging, metadata)
+        return ShardDraft(staging, metadata, read_takedowns(self.folder.root))
 
     def commit(
         self, number: int, draft: ShardDraft, stated: Mapping[str, Any], facts: Mapping[str, Any]
@@ -126,7 +134,7 @@ class Gathering:
         files = tuple(self._place(table, number, path, rows) for table, (path, rows) in written.items())
         entry = None
         if files:
-            key = content_key([file.sha256 for file in files], dict(stated.get("origin", {})))
+            key = key_of_gathered(files, stated.get("origin", {}))
             fields = {"stages": {}, **draft.tally.state(), **stated}
             ledger = ShardLedger(shard=number, order_key=key, files=files, **fields)
             entry = self.folder.write_shard_ledger(ledger)
@@ -163,6 +171,16 @@ class Gathering:
 
     def _staging(self, number: int) -> Path:
         return self._state / f"{STAGING}{number:05d}"
+
+
+def key_of_gathered(files: Sequence[FileEntry], origin: Mapping[str, Any]) -> str:
+    """Return the order key of a shard of such a corpus."""
+    return content_key([file.sha256 for file in files], dict(origin))
+
+
+def find_receipts(corpus: Path) -> list[Path]:
+    """Return the receipts of the shards of such a corpus; none where it is another, or its work folder is gone."""
+    return sorted(path for work in GATHERED for path in (corpus / "work" / work).glob("[0-9]*.json"))
 
 
 def entries_of(receipts: list[dict[str, Any]]) -> list[ShardEntry]:

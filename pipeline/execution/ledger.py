@@ -54,7 +54,7 @@ def build_ledger(
         texts=_count_texts(project, folder),
         tables=tables,
         voices=sum_counts(ledger.voices for ledger in ledgers),
-        spend=_spend(folder, ledgers),
+        spend=sum_spend(folder, ledgers),
         num_lost_calls=sum(lost),
         writer=_describe_writer(project),
         renderers={str(m): _describe_renderer(project, m, ledgers) for m in project.manifest.media},
@@ -126,8 +126,8 @@ def _features(
     }
 
 
-def _spend(folder: CorpusFolder, ledgers: Sequence[ShardLedger]) -> dict[str, dict[str, dict[str, float]]]:
-    """Calls, tokens and dollars by stage and model, over the rows that the corpus rests on."""
+def sum_spend(folder: CorpusFolder, ledgers: Sequence[ShardLedger]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return calls, tokens and dollars by stage and model, over the rows that the corpus rests on."""
     receipt = folder.topics().receipt(topics.STAGE)
     facts = [(topics.STAGE, receipt.facts)] if receipt else []
     facts += [(stage, facts) for ledger in ledgers for stage, facts in ledger.stages.items()]
@@ -156,7 +156,6 @@ def _describe_writer(project: Project) -> dict[str, Any]:
 
 def _describe_renderer(project: Project, modality: Modality, ledgers: Sequence[ShardLedger]) -> dict[str, Any]:
     plugin, options = project.plugin(modality), project.options(modality)
-    facts = [ledger.stages[modality] for ledger in ledgers if modality in ledger.stages]
     price = plugin.price(options) if isinstance(plugin, RemotePlugin) else None
     return {
         **({} if price is None else {"price_usd": dict(price)}),
@@ -165,6 +164,14 @@ def _describe_renderer(project: Project, modality: Modality, ledgers: Sequence[S
         "is_draft": plugin.is_draft,
         "options": options.model_dump(mode="json"),
         "licences": dict(plugin.licences(options)),
+        **describe_renders(modality, ledgers),
+    }
+
+
+def describe_renders(kind: str, ledgers: Sequence[ShardLedger]) -> dict[str, Any]:
+    """Return what shards state of the renders of a kind of media, summed up."""
+    facts = [ledger.stages[kind] for ledger in ledgers if kind in ledger.stages]
+    return {
         "seconds": round(sum(fact.get("render_seconds", 0.0) for fact in facts), 3),
         "made": sum(fact.get("num_made", 0) for fact in facts),
         "failed": sum(fact.get("num_failed", 0) for fact in facts),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.adapters.lock import CorpusLock
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.contracts.watch import Drained
 from pipeline.execution.audits import Workers
 from pipeline.execution.driver import Silence
@@ -18,7 +19,7 @@ from pipeline.execution.shard_work import ShardWork
 from pipeline.values.errors import StageDamaged
 from pipeline.values.records import PlannedDialogue
 from pipeline.work.limits import Limit, Shortfall
-from pipeline.work.planning import select_active
+from pipeline.work.planning import keep_blank_topics, select_active
 from pipeline.work.topics import collect_topics
 
 NUM_WORST = 3
@@ -144,9 +145,11 @@ def select_whole(project: Project, limit: int | None = None) -> Shards:
     """
     look = ShardWork(project, None, Silence())
     written, generated = look.read_topics()
-    found = collect_topics(written, generated, look.read_topic_screen().held_back)
+    plan = look.folder.read_plan()
+    found = keep_blank_topics(collect_topics(written, generated, look.read_topic_screen().held_back), plan)
+    taken_down = read_takedowns(project.corpus)
     shards: Shards = {}
-    for row in select_active(look.folder.read_plan(), found, project.manifest)[:limit]:
+    for row in select_active(plan, found, project.manifest, taken_down)[:limit]:
         shards.setdefault(row.shard, []).append(row)
     screening = Screening(look, shards)
     for shard in shards:

@@ -16,6 +16,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import sha256_file
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.published import ROWS_AT_A_TIME, PublishedCorpus, PublishedShard
+from pipeline.adapters.takedown_book import read_takedowns, write_takedowns
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardLedger
 from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Row
@@ -111,6 +112,7 @@ class MergeRun:
     ) -> None:
         self._sources = [_Source(root, number) for number, root in enumerate(setting.corpora)]
         self._setting = setting
+        self._lock = lock
         source = {"corpora": [one.sha256 for one in self._sources], "on_conflict": str(setting.on_conflict)}
         self._gathering = Gathering(setting.out, lock, "merge", source)
         self._on_shard = on_shard
@@ -123,6 +125,10 @@ class MergeRun:
         """
         resolution = self._resolve()
         receipts = self._gathering.begin()
+        # What one of them has taken down is not to come in from another.
+        for source in self._sources:
+            if takedowns := read_takedowns(source.folder.root):
+                write_takedowns(self._setting.out, takedowns.values(), self._lock)
         total = sum(len(source.ledger.shards) for source in self._sources)
         number = 0
         for source in self._sources:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.execution.settled import Settled
 from pipeline.execution.shard_work import ShardWork
 from pipeline.values.records import PlannedDialogue, Topic
@@ -17,7 +18,13 @@ class PlanKeeper:
 
     Args:
         limit: Of the first dialogues that count; None for all.
+
+    Attributes:
+        num_taken_down: Dialogues that would count, had they not been taken down; known once the plan was brought up
+            to date.
     """
+
+    num_taken_down = 0
 
     def __init__(self, folder: CorpusFolder, look: ShardWork, settled: Settled, limit: int | None) -> None:
         self._folder = folder
@@ -25,6 +32,7 @@ class PlanKeeper:
         self._settled = settled
         self._limit = limit
         self._plan: list[PlannedDialogue] | None = None
+        self._taken_down = read_takedowns(folder.root)
 
     def read(self) -> list[PlannedDialogue]:
         """Return the plan as it is on disk; it is large."""
@@ -50,4 +58,6 @@ class PlanKeeper:
             self._plan = plan
         if plan != former or not is_current:
             self._settled.mark_plan()
-        return select_active(plan, all_topics, manifest)[: self._limit]
+        active = select_active(plan, all_topics, manifest, self._taken_down)
+        self.num_taken_down = len(select_active(plan, all_topics, manifest)) - len(active)
+        return active[: self._limit]

@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import sha256_file
 from pipeline.adapters.reading import rows_where
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.text_rows import KNOWN, kind_of, read_hub_set, read_text_file
 from pipeline.adapters.weights import allows_commercial_use
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.values.errors import CorpusError, ManifestError, StageDamaged
-from pipeline.values.ids import content_key
+from pipeline.values.ids import content_key, dialogue_id
 from pipeline.values.texts import HubSet, RawText, TextFile, Texts
 from pipeline.work import tables
-from pipeline.work.taking import COUNTS, KEPT, ROWS, STAGE, VERSION, Counts, TakenTexts, fitness_of, take_rows
+from pipeline.work.taking import (
+    COUNTS,
+    KEPT,
+    ROWS,
+    STAGE,
+    VERSION,
+    Counts,
+    TakenTexts,
+    blank_text,
+    fitness_of,
+    take_rows,
+)
 
 if TYPE_CHECKING:
     from pipeline.execution.project import Project
@@ -129,13 +141,15 @@ def bring_texts(project: Project, folder: CorpusFolder, check: Callable[[], None
     receipt = store.receipt(STAGE) if store.is_sound(STAGE) else None
     if receipt is not None and receipt.order_key == key:
         return False
-    counted = TakenTexts()
+    counted, taken_down = TakenTexts(), read_takedowns(folder.root)
 
     def counting() -> Iterator[Row]:
         for row in judge_rows(project, texts, sources):
             check()
-            counted.add(row)
-            yield row
+            is_gone = row["record_id"] is not None and dialogue_id(row["record_id"], 0) in taken_down
+            left = blank_text(row) if is_gone else row
+            counted.add(left)
+            yield left
 
     made = store.commit(STAGE, tables.TEXTS, counting(), order_key=key, num_ok=0, num_failed=0, facts={})
     store.restate(_sum_up(made, counted.counts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipeline.adapters.readings import FOLDER as READINGS
 from pipeline.adapters.store import DAMAGED, ShardFolder
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Receipt, Row
-from pipeline.execution.beside import TokenFiles, check_verdicts
+from pipeline.execution.beside import TokenFiles, check_takedowns, check_verdicts
 from pipeline.execution.gathering import find_command
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
@@ -27,6 +27,7 @@ from pipeline.values.words import say_count
 from pipeline.work import scenarios
 from pipeline.work.tables import PUBLISHED
 from pipeline.work.verifying import Finding, IdRegister, RootCheck, ShardCheck, error, note
+from pipeline.work.withdrawing import dialogue_of
 
 ROWS_AT_A_TIME = 20
 """Rows with media held in memory at once."""
@@ -59,6 +60,7 @@ class Verification:
     num_assets: int = 0
     num_alike: Counter[tuple[str, str]] = field(default_factory=Counter)
     _examples: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _taken_down: Collection[str] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -74,6 +76,9 @@ class Verification:
         root = self.folder.root
         if not (root / "ledger.json").exists() and not self.folder.work.is_dir():
             raise CorpusError(f"{root}: is no corpus: neither ledger.json nor work/ is there")
+        self._taken_down, findings = check_takedowns(root)
+        for finding in findings:
+            self._add(finding)
         ledger = self._read_root()
         if ledger is not None:
             self._check_card(ledger)
@@ -181,6 +186,8 @@ class Verification:
                 return False
             for row in _rows(path):
                 num_rows += 1
+                if dialogue_of(entry.table, row) in self._taken_down:
+                    self._add(error("taken_down", entry.path, f"{row['id']}: belongs to what was taken down"), path)
                 for finding in check.take(entry.table, row, entry.path, PROBES.get(entry.table)):
                     self._add(finding, path)
         except (OSError, pa.ArrowException) as exc:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, islice
@@ -70,17 +70,35 @@ def extend_plan(
     return rows + _place(new, rows, manifest, book)
 
 
+def keep_blank_topics(topics: Sequence[Topic], plan: Sequence[PlannedDialogue]) -> list[Topic]:
+    """Return the topics with those that have lost their words to a takedown, so that nothing is planned in their place.
+
+    All dialogues about such a topic were taken down. It counts as a topic as before; nothing more is planned about it.
+    """
+    known = {topic.id for topic in topics}
+    blank = {row.topic.id: row.topic for row in plan if not row.topic.text and row.topic.id not in known}
+    return [*topics, *blank.values()]
+
+
 def select_active(
-    plan: Sequence[PlannedDialogue], topics: Sequence[Topic], manifest: Manifest
+    plan: Sequence[PlannedDialogue],
+    topics: Sequence[Topic],
+    manifest: Manifest,
+    taken_down: Collection[str] = frozenset(),
 ) -> list[PlannedDialogue]:
-    """Return the rows that count today: topics taken out and sizes cut leave rows in the plan that do not."""
+    """Return the rows that count today: topics taken out and sizes cut leave rows in the plan that do not.
+
+    Args:
+        taken_down: Ids of dialogues that are not to be made again.
+    """
     wanted = count_wanted(manifest, len(topics))
     regular = {row.id for row in _regular(plan, topics, manifest)[:wanted]}
     current = {topic.id for topic in topics}
     return [
         row
         for row in plan
-        if row.id in regular or (row.needed_at is not None and row.needed_at <= wanted and row.topic.id in current)
+        if row.id not in taken_down
+        and (row.id in regular or (row.needed_at is not None and row.needed_at <= wanted and row.topic.id in current))
     ]
 
 
@@ -112,6 +130,7 @@ def _unknown(pairs: Iterable[tuple[Topic, int]], known: set[str]) -> Iterable[tu
 def _ordinals(topics: Sequence[Topic], start: int, stop: int | None) -> Iterable[tuple[Topic, int]]:
     """Every topic's first dialogue before any topic's second."""
     ordinal = start
+    topics = [topic for topic in topics if topic.text]
     while topics and (stop is None or ordinal < stop):
         yield from ((topic, ordinal) for topic in topics)
         ordinal += 1

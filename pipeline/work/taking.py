@@ -150,6 +150,11 @@ def _take(raw: RawText, fitness: Fitness) -> Row:
     }
 
 
+def blank_text(row: Row) -> Row:
+    """Return the row of a text whose dialogue was taken down: that it was taken, and no word of it."""
+    return row if row["lines"] is None else {**row, "title": "", "lines": [], "text_sha256": ""}
+
+
 def _title(words: str) -> str:
     """Return the first words, as far as a title goes."""
     if len(words) <= MAX_TITLE:

@@ -45,7 +45,7 @@ def read_calls(journal: Journal, record: str) -> list[Call]:
         key = str(entry["key"])
         call = calls.setdefault(key, Call(key, str(entry["purpose"]), int(entry["attempt"]), {}))
         if entry["event"] == "intent":
-            call.request = dict(entry["request"])
+            call.request = dict(entry.get("request", {}))  # none where a takedown has blanked it
             call.num_sent += 1
         else:
             call.outcome = entry

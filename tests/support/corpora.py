@@ -18,6 +18,7 @@ from pipeline.adapters.files import write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.prompt_files import PromptFolder
 from pipeline.adapters.store import write_table
+from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
@@ -168,7 +169,8 @@ async def fill(project: Project, open_chat: Callable[[Sequence[PlannedDialogue]]
         plan = extend_plan(work.folder.read_plan(), project.written_topics(), project.manifest, project.book)
         work.folder.write_plan(plan)
         chat = open_chat(plan)
-        active = select_active(plan, project.written_topics(), project.manifest)
+        taken_down = read_takedowns(project.corpus)
+        active = select_active(plan, project.written_topics(), project.manifest, taken_down)
         shards = {shard: [row for row in active if row.shard == shard] for shard in sorted({r.shard for r in active})}
         for shard, planned in shards.items():
             await _make_shard(work, shard, planned, chat)

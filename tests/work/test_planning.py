@@ -24,6 +24,7 @@ from pipeline.work.planning import (
     count_parts,
     count_wanted,
     extend_plan,
+    keep_blank_topics,
     select_active,
 )
 from tests.support.stages import manifest, many_topics, read_book, topics
@@ -369,3 +370,16 @@ def test_parts_are_counted_over_slots_that_rows_share_and_over_others() -> None:
     kinds = [kind for row in rows for turn in row.slot.turns for kind in turn.kinds]
     assert count_parts(rows) == count_parts(apart) == Counter(kinds)
     assert count_parts([]) == {}
+
+
+def test_what_is_taken_down_is_not_active_and_nothing_is_planned_in_its_place() -> None:
+    some, made = many_topics(6), sized(max_dialogues=4)
+    rows = plan(some, made)
+    gone = rows[1]
+    blank = [replace(row, topic=row.topic.model_copy(update={"text": ""})) if row == gone else row for row in rows]
+    known = keep_blank_topics([topic for topic in some if topic != gone.topic], blank)
+    assert {topic.id for topic in known} == {topic.id for topic in some}
+    assert plan(known, made, blank) == blank
+    assert select_active(blank, known, made, {gone.id}) == [row for row in blank if row.id != gone.id]
+    more = plan(known, sized(dialogues_per_topic=2), blank)
+    assert [row.topic.text for row in more].count("") == 1, "a topic without words gets no second dialogue"
