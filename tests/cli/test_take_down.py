@@ -175,16 +175,24 @@ def test_readings_verdicts_reports_and_what_was_set_aside_go_too(tiny: TinyCorpu
 
 
 def test_an_unknown_id_is_named_with_one_that_is_near_and_nothing_changes(tiny: TinyCorpus) -> None:
-    name = sung_alone(rows_of(tiny))
-    before = {path: path.read_bytes() for path in tiny.root.rglob("*") if path.is_file() and path.name != "lock"}
+    def look() -> dict[Path, bytes]:
+        files = (path for path in tiny.root.rglob("*") if path.is_file())
+        return {path: path.read_bytes() for path in files if path.name not in ("lock", "epoch.json")}
+
+    name, before = tiny.rows("dialogues")[0]["id"], look()
     wrong = f"{name[:-1]}{'0' if name[-1] != '0' else '1'}"
     with pytest.raises(CorpusError, match=re.escape(f"did you mean {name}?")):
         take_down(tiny.root, [name, wrong], "no reason")
-    (tiny.root / "work/epoch.json").write_bytes(before[tiny.root / "work/epoch.json"])
-    after = {path: path.read_bytes() for path in tiny.root.rglob("*") if path.is_file() and path.name != "lock"}
-    assert after == before
+    assert look() == before
     with pytest.raises(ManifestError, match="--reason"):
         take_down(tiny.root, [name], " ")
+
+
+def test_a_corpus_is_not_emptied(tiny: TinyCorpus) -> None:
+    names = [row_id for (table, row_id) in rows_of(tiny) if table in ("dialogues", "rejected", "failed")]
+    with pytest.raises(CorpusError, match="nothing would be left"):
+        take_down(tiny.root, names, "why")
+    assert read_takedowns(tiny.root) == {}
 
 
 def test_a_run_in_progress_refuses_it(tiny: TinyCorpus) -> None:
@@ -297,7 +305,8 @@ def test_a_folder_that_is_no_export_is_refused_before_anything_changes(tiny: Tin
     assert read_takedowns(tiny.root) == {}
 
 
-def test_neither_an_import_nor_a_merge_brings_it_back(tiny: TinyCorpus, tmp_path: Path) -> None:
+def test_neither_an_import_nor_a_merge_brings_it_back(tiny_original: TinyCorpus, tmp_path: Path) -> None:
+    tiny = copy_corpus(tiny_original, tmp_path)
     name = sung_alone(rows_of(tiny))
     export_to(tiny.root, tmp_path / "hf", "hf")
     setting = ImportSetting(tmp_path / "hf", tmp_path / "imported")
