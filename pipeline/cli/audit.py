@@ -27,7 +27,7 @@ from pipeline.execution.cluster import Pool, PoolShape
 from pipeline.execution.inquiries import check_inquiries
 from pipeline.execution.limit_screen import adopt_screen
 from pipeline.values.errors import ManifestError
-from pipeline.values.words import say_count, suggest
+from pipeline.values.words import say_count, say_share, suggest
 from pipeline.work.audit_summary import Summary
 
 WIDEST = 400
@@ -68,7 +68,10 @@ def audit_corpus(setting: AuditSetting, shape: PoolShape, as_json: bool) -> int:
     _print(summaries, console)
     _say_left_out(setting, console)
     seconds = time.monotonic() - started
-    console.print(plain(f"Done in {seconds:.0f} s; readings are in {setting.root / FOLDER}", 1000), soft_wrap=True)
+    total = _say_total(summaries, len(chosen))
+    console.print(
+        plain(f"Done in {seconds:.0f} s: {total}. Readings are in {setting.root / FOLDER}", 1000), soft_wrap=True
+    )
     return 0
 
 
@@ -155,11 +158,17 @@ def _cells(summary: Summary) -> list[str]:
 def _say_share(summary: Summary) -> str:
     if summary.pass_share is None or summary.pass_low is None or summary.pass_high is None:
         return ""
-    # Rounded down, as on the page: a share of 99.97 % is not all of them.
-    text = f"{math.floor(summary.pass_share * 1000) / 10:.1f}%"
+    text = say_share(summary.pass_share)
     if summary.pass_low == summary.pass_high:
         return text
-    return f"{text} ({summary.pass_low:.1%} to {summary.pass_high:.1%})"
+    return f"{text} ({say_share(summary.pass_low)} to {say_share(summary.pass_high)})"
+
+
+def _say_total(summaries: list[Summary], num_audits: int) -> str:
+    read = say_count(sum(summary.num_measured for summary in summaries), "reading")
+    short = {summary.measure.name: summary.num_short for summary in summaries if summary.num_short}
+    fallen = ", ".join(f"{name} {count:,}" for name, count in sorted(short.items(), key=lambda one: (-one[1], one[0])))
+    return f"{say_count(num_audits, 'audit')}, {read}; beyond their limits: {fallen or 'none'}"
 
 
 def _say_spend(run: AuditRun, console: Console) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from pipeline.cli.plain import plain
 from pipeline.cli.report import write_text
 from pipeline.execution.comparing import compare_corpora
+from pipeline.values.words import say_share
 from pipeline.work.differences import Differences, MeasurePair, NumberPair, write_differences
 from pipeline.work.pages import say_short, say_usd
 
@@ -41,8 +42,8 @@ def diff_corpora(first: Path, second: Path, out: Path | None, as_json: bool) -> 
 def _draw(differences: Differences) -> list[Table]:
     tables = [
         _draw_pairs("count", differences.counts, lambda value: f"{value:,.0f}"),
-        _draw_pairs("reached cell", differences.reached, lambda value: f"{value:.1%}"),
-        _draw_pairs("wanted cell", differences.wanted, lambda value: f"{value:.1%}"),
+        _draw_pairs("reached cell", differences.reached, say_share),
+        _draw_pairs("wanted cell", differences.wanted, say_share),
     ]
     if differences.measures:
         tables.append(_draw_measures(differences.measures))
@@ -69,7 +70,7 @@ def _draw_measures(rows: Sequence[MeasurePair]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         medians = ["" if value is None else say_short(value) for value in (row.medians.first, row.medians.second)]
-        passes = ["" if value is None else f"{value:.1%}" for value in (row.passes.first, row.passes.second)]
+        passes = ["" if value is None else say_share(value) for value in (row.passes.first, row.passes.second)]
         change = _say_change(row.passes.change, lambda value: f"{value:.1%}")
         if row.pass_low is not None and row.pass_high is not None and row.pass_low < row.pass_high:
             change += f" ({row.pass_low:+.1%} to {row.pass_high:+.1%})"

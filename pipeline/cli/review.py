@@ -20,7 +20,7 @@ from pipeline.execution.review_desk import ReviewDesk
 from pipeline.execution.review_guard import Guard, is_loopback
 from pipeline.execution.review_server import ReviewServer, listen
 from pipeline.values.errors import AnyInstructError, CorpusError
-from pipeline.values.words import say_count
+from pipeline.values.words import say_count, say_share
 from pipeline.work.agreement import ScoreAgreement, compare_labels
 from pipeline.work.group_agreement import compare_group
 
@@ -135,7 +135,7 @@ def _say_agreement(
 ) -> list[str]:
     said, low, high = ("" if value is None else f"{value:.2f}" for value in kappa)
     interval = f"{low} to {high}" if low and high else ""
-    return [f"{number:,}", "" if share is None else f"{share:.1%}", said or "cannot be told", interval]
+    return [f"{number:,}", "" if share is None else say_share(share), said or "cannot be told", interval]
 
 
 def _find_user() -> str:

@@ -25,7 +25,7 @@ from pipeline.execution.limit_screen import LimitScreen, choose_for_limits
 from pipeline.execution.limit_trial import LimitReport, LimitTrial
 from pipeline.execution.project import Project, load_project
 from pipeline.values.errors import CorpusError, ManifestError
-from pipeline.values.words import say_count
+from pipeline.values.words import say_count, say_share
 from pipeline.work.limits import Limit, Shortfall
 
 
@@ -124,7 +124,7 @@ def _say_example(found: Shortfall) -> str:
 
 
 def _say_share(number: int, of_all: int) -> str:
-    return f"{number / of_all:.1%}" if of_all else ""
+    return say_share(number / of_all) if of_all else ""
 
 
 def _as_json(report: LimitReport) -> dict[str, Any]:

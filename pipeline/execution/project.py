@@ -268,6 +268,8 @@ def load_project(path: Path, corpus: Path | None = None) -> Project:
     """
     if path.is_dir():
         check_unmade(path)
+        made = " that this corpus was made from" if (path / "ledger.json").exists() else ""
+        raise ManifestError(f"{path}: is a folder; name the manifest{made}, a YAML file")
     document = read_document(path)
     try:
         manifest = document.validate(Manifest)

@@ -17,6 +17,7 @@ import yaml
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardLedger
 from pipeline.values.ids import content_key
 from pipeline.values.texts import RULES, UNSTATED
+from pipeline.values.words import say_share
 from pipeline.work.markdown import Markdown, code_span, escape_markdown, one_line
 from pipeline.work.tables import PUBLISHED
 from pipeline.work.taking import KEPT, ROWS, count_rejected, sum_rejected
@@ -257,6 +258,6 @@ def markdown_template(name: str) -> jinja2.Template:
     )
     environment.filters["code"] = code_span
     environment.filters["count"] = lambda number: Markdown(f"{number:,.0f}")
-    environment.filters["percent"] = lambda share: Markdown(f"{share:.1%}")
+    environment.filters["percent"] = lambda share: Markdown(say_share(share))
     environment.filters["decimals"] = lambda number, places: Markdown(f"{number:,.{places}f}")
     return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))

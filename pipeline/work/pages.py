@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.values.units import Seconds
+from pipeline.values.words import say_share
 
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode Standard Annex 9)."""
@@ -67,7 +68,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda number: f"{number:,.0f}"
-    environment.filters["percent"] = lambda share: f"{share:.1%}"
+    environment.filters["percent"] = say_share
     environment.filters["decimals"] = lambda number, places: f"{number:,.{places}f}"
     environment.filters["duration"] = say_seconds
     environment.filters["usd"] = say_usd

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from pipeline import __version__
+from pipeline.values.words import say_share
 from pipeline.work.audit_summary import Summary
 from pipeline.work.pages import render_page, say_short
 from pipeline.work.report_figures import CellFigures, Figures, ShownDialogue
@@ -136,8 +137,7 @@ def _say_verdict(summary: Summary) -> str:
     if summary.pass_share is None or summary.pass_low is None or summary.pass_high is None:
         return ""
     mark = "✗" if summary.num_short else "✓"
-    # Rounded down: a share of 99.97 % is not all of them.
-    text = f"{mark} {int(summary.pass_share * 1000) / 10:.1f} % pass"
+    text = f"{mark} {say_share(summary.pass_share)} pass"
     if summary.pass_low < summary.pass_high:
-        text += f" ({summary.pass_low:.1%} to {summary.pass_high:.1%} by the sample)"
+        text += f" ({say_share(summary.pass_low)} to {say_share(summary.pass_high)} by the sample)"
     return text

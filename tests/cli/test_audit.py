@@ -72,6 +72,8 @@ def test_the_command_prints_what_came_out(
     # A captured output is 80 columns wide, and yet the last column stands with its ids.
     (contrast,) = (line for line in out.splitlines() if line.startswith("image.contrast"))
     assert re.search(r"0\.0% +[0-9a-f]{16}\S* \([\d.e-]+\)$", contrast.rstrip())
+    count = tiny.ledger.tables["images"]
+    assert re.search(rf"Done in \d+ s: 1 audit, \d+ readings; beyond their limits: .*image\.contrast {count}\b", out)
     assert audit_corpus(setting, PoolShape(), as_json=True) == 0
     found = json.loads(capsys.readouterr().out)
     assert found[0]["num_short"] == tiny.ledger.tables["images"]

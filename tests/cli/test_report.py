@@ -78,7 +78,10 @@ def test_findings_choose_the_worst_and_count_against_their_meta_topic(tiny: Tiny
     assert sum(row.num_audited for row in figures.meta_topics) == figures.num_audited == len(figures.worst)
     page = write_page(tiny.root, figures, 10**7)
     assert page.count("data:image/webp;base64,") == num_images * 2
-    assert "✗ 0.0 % pass" in page
+    assert "✗ 0.0% pass" in page
+    partly = write_page(tiny.root, figures.model_copy(update={"share_audited": {"picture-basics": 0.9996}}), 0)
+    assert "picture-basics 99.9% of its records;" in partly
+    assert "of its records;" not in page
     assert re.search(r"image\.contrast [\d.e-]+, limit ≥ 2 \(image of turn \d\)", page)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.corpus import CorpusFolder
+from pipeline.adapters.exports.token_tables import KeptCodes
 from pipeline.adapters.files import STAGING
 from pipeline.adapters.objects.choosing import only_published, only_state
 from pipeline.cli.gc import collect_garbage
@@ -18,6 +19,7 @@ from pipeline.execution.beside import TokenFiles
 from pipeline.execution.exports import ExportSetting
 from pipeline.execution.tokenizing import find_tokenizing
 from pipeline.execution.verification import Verification, set_aside
+from pipeline.values.errors import CorpusError
 from pipeline.values.manifest import Manifest
 from tests.support.corpora import TinyCorpus, copy_corpus, flip_byte
 from tests.support.exporting import export_here
@@ -86,6 +88,8 @@ def test_a_damaged_table_of_codes_is_found_set_aside_and_encoded_anew(encoded: T
     sound = path.read_bytes()
     flip_byte(path, len(sound) // 2)
     assert look(encoded) == {"hash_differs": [f"tokens/{SECOND}"]}
+    with pytest.raises(CorpusError, match=r"train-00001.parquet: is damaged; `anyinstruct verify --fix`"):
+        KeptCodes(encoded.root / "tokens", 1)
     mend(encoded)
     assert look(encoded).keys() == {"file_missing", "set_aside"}
     assert export_here(setting_of(encoded, weights))[1] == [1]

@@ -75,6 +75,14 @@ def test_the_good_manifest_is_good(tmp_path: Path) -> None:
     assert load_project(write(tmp_path, MANIFEST)).casting is not None
 
 
+def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="is a folder; name the manifest, a YAML file"):
+        load_project(tmp_path)
+    (tmp_path / "ledger.json").write_text('{"manifest": {}}')
+    with pytest.raises(ManifestError, match="name the manifest that this corpus was made from, a YAML file"):
+        load_project(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("good", "wrong", "expected"),
     [

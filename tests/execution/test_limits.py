@@ -250,7 +250,7 @@ def test_dialogues_are_screened_through_ray(local_ray: None, project: Project) -
     assert project.run(has_ray=True, limits={"image.contrast": LIMIT})[1].was_idle
 
 
-def test_a_run_that_is_killed_while_it_measures_goes_on_from_there(project: Project) -> None:
+def test_a_run_that_is_killed_while_it_measures_goes_on_from_there(local_ray: None, project: Project) -> None:
     path = project.write(limits={"image.contrast": LIMIT}, num_topics=40)
     run = start_run(path, project.corpus)
     wait_until(lambda: run.poll() is not None or bool(measured(project.corpus)))

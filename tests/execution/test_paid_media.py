@@ -171,7 +171,9 @@ def _answered(corpus: Path) -> Counter[str]:
     return Counter(prompts[entry["key"]] for entry in entries if entry["event"] == "answer")
 
 
-def test_a_kill_costs_what_was_in_flight_and_no_more(tmp_path: Path, writer: Endpoint, media: MediaEndpoint) -> None:
+def test_a_kill_costs_what_was_in_flight_and_no_more(
+    local_ray: None, tmp_path: Path, writer: Endpoint, media: MediaEndpoint
+) -> None:
     media.delay = 0.3
     given, corpus = manifest(writer, media), tmp_path / "corpus"
     # Pictures alone, so that each run starts one worker and not two.

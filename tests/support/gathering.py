@@ -54,7 +54,7 @@ def gather(sources: Sequence[Path], out: Path) -> Ledger:
 
 
 def kill_gathering(sources: Sequence[Path], outs: Sequence[Path]) -> list[int]:
-    """Gather into each of some folders and be killed there: half of the points are the first, the others spread.
+    """Gather into each of some folders and be killed there: before the first file is named, then at points spread out.
 
     Returns:
         The change before which each was killed, counted from 1.
@@ -70,30 +70,33 @@ def _main(sources: list[str], outs: list[str]) -> None:
     imports.DIALOGUES_A_SHARD = PER_SHARD
     paths = [Path(source) for source in sources]
     counted = Path(outs[0]).with_name("counted")
-    changes = _fork(paths, counted, 10**9)
-    first = len(outs) // 2
-    more = len(outs) - first
-    points = [*range(1, first + 1), *(changes - (changes - first - 1) * number // more for number in range(more))]
+    first, changes = _fork(paths, counted, 10**9)
+    more = len(outs) - 1
+    points = [first, *(first + (changes - first) * number // more for number in range(1, more + 1))]
     for out, point in zip(outs, points, strict=True):
-        assert _fork(paths, Path(out), point) == -signal.SIGKILL
+        assert _fork(paths, Path(out), point) == [-signal.SIGKILL]
     print(json.dumps(points))
 
 
-def _fork(sources: Sequence[Path], out: Path, point: int) -> int:
-    """Gather in a child that is killed at a change; return how many there were, or minus the signal."""
+def _fork(sources: Sequence[Path], out: Path, point: int) -> list[int]:
+    """Gather in a child that is killed at a change.
+
+    Returns:
+        Which change was the first renaming, and how many there were; minus the signal where it was killed.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         counter = _Counter(out, point)
         sys.addaudithook(counter.take)
         gather(sources, out)
-        os.write(writer, str(counter.count).encode())
+        os.write(writer, json.dumps([counter.first_renaming, counter.count]).encode())
         os._exit(0)
     os.close(writer)
     told = os.read(reader, 100)
     os.close(reader)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return int(told) if status == 0 else status
+    return list(json.loads(told)) if status == 0 else [status]
 
 
 class _Counter:
@@ -101,12 +104,14 @@ class _Counter:
 
     def __init__(self, out: Path, point: int) -> None:
         self._out, self._point = str(out), point
-        self.count = 0
+        self.count = self.first_renaming = 0
 
     def take(self, event: str, arguments: tuple[Any, ...]) -> None:
         writes = event in WRITES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
         if writes and str(arguments[0]).startswith(self._out):
             self.count += 1
+            if event == "os.rename" and not self.first_renaming:
+                self.first_renaming = self.count
             if self.count == self._point:
                 os.kill(os.getpid(), signal.SIGKILL)
 

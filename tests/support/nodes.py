@@ -72,7 +72,7 @@ class Nodes:
         """Stop all nodes."""
         self._cluster.shutdown()
         if self._keys_before is not None:
-            internal_kv._initialize_internal_kv(self._keys_before)  # type: ignore[no-untyped-call]
+            internal_kv._initialize_internal_kv(self._keys_before)
 
 
 @contextmanager

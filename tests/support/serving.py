@@ -19,7 +19,8 @@ def serving_app(app: web.Application) -> Iterator[str]:
 
     async def serve() -> web.AppRunner:
         nonlocal address
-        runner = web.AppRunner(app)
+        # Whoever asked last may be gone, and a handler that waits for a test ends with it.
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         address = f"http://127.0.0.1:{runner.addresses[0][1]}"

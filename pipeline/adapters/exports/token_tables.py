@@ -107,9 +107,9 @@ class KeptCodes:
         self._places: dict[str, tuple[int, int]] = {}
         for number, path in enumerate(sorted((folder / CODES).glob(f"*-{shard:05d}.parquet"))):
             try:
-                table = pq.read_table(path, columns=["asset", "sha256", "codes"])
+                table = pq.read_table(path, columns=["asset", "sha256", "codes"], page_checksum_verification=True)
             except (OSError, KeyError, pa.ArrowException) as exc:
-                raise CorpusError(f"{path}: is damaged; take it away, and run again") from exc
+                raise CorpusError(f"{path}: is damaged; `anyinstruct verify --fix`, and `run` again") from exc
             self._tables.append(table)
             self._places.update({name: (number, row) for row, name in enumerate(table["asset"].to_pylist())})
 

@@ -142,6 +142,8 @@ def test_a_clip_whose_last_words_are_cut_off_is_told_by_its_end(
         for share in (1.0, 0.75)
         for kept in [samples[: round(share * len(samples))]]
     ]
-    whole, cut = (readings[ENDED.name] for readings in listener.measure(items))
-    assert ENDED.passes(whole.value)
-    assert not ENDED.passes(cut.value)
+    whole, cut = (readings[ENDED.name].value for readings in listener.measure(items))
+    assert whole is not None
+    assert cut is not None
+    assert ENDED.passes(whole)
+    assert not ENDED.passes(cut)
