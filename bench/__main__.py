@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("audit", "chaos", "cluster", "demo", "llm", "music_fit", "planted", "render", "scale", "writing")
+NAMES = ("audit", "chaos", "cluster", "demo", "export", "llm", "music_fit", "planted", "render", "scale", "writing")
 
 
 def main() -> int:

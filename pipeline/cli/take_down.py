@@ -42,8 +42,6 @@ def take_down(corpus: Path, ids: Sequence[str], reason: str, exports: Sequence[P
     if not (corpus / "ledger.json").exists() and not folder.work.is_dir():
         raise CorpusError(f"{corpus}: is no corpus: neither ledger.json nor work/ is there")
     settings = [find_setting(corpus, out) for out in exports]
-    if (folder.work / TOKENS / ORDERED).is_file():
-        settings.append(find_setting(corpus, corpus / TOKENS, folder.work / TOKENS))
     with ExitStack() as held:
         lock = CorpusLock.acquire(folder.work)
         held.callback(lock.release)
@@ -53,6 +51,9 @@ def take_down(corpus: Path, ids: Sequence[str], reason: str, exports: Sequence[P
             held.callback(readings.release)
         report = TakeDown(CorpusFolder(corpus, lock), lock, readings).execute(ids, reason)
     _tell(report, console)
+    # Last, since a tokenizer may be missing here: the codes of the shards are gone, and a run encodes them anew, too.
+    if (folder.work / TOKENS / ORDERED).is_file():
+        settings.append(find_setting(corpus, corpus / TOKENS, folder.work / TOKENS))
     for setting in settings:
         summary = refresh_export(setting)
         count = say_count(sum(part.num_dialogues for part in summary.parts), "dialogue")

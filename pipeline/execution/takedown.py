@@ -30,7 +30,6 @@ from pipeline.values.words import suggest
 UNDER_WAY = "takedown.json"
 """Under ``work/``, from the first change to the last: what was true before the first."""
 
-
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 import shutil
 import signal
@@ -24,11 +25,13 @@ from pipeline.cli.take_down import take_down
 from pipeline.contracts.review import Verdict
 from pipeline.contracts.storage import Row
 from pipeline.execution.audits import AuditSetting
+from pipeline.execution.budget import count_spent_on
 from pipeline.execution.driver import Run
 from pipeline.execution.imports import ImportSetting
 from pipeline.execution.merging import MergeSetting
 from pipeline.execution.verification import Verification
 from pipeline.values.errors import CorpusError, ManifestError
+from pipeline.work import tables
 from tests.support.auditing import run_here
 from tests.support.corpora import TinyCorpus, copy_corpus
 from tests.support.exporting import export_to
@@ -174,17 +177,46 @@ def test_readings_verdicts_reports_and_what_was_set_aside_go_too(tiny: TinyCorpu
     assert is_idle(tiny)
 
 
+def test_a_generated_topic_goes_where_nothing_else_is_about_it(tiny: TinyCorpus) -> None:
+    before = rows_of(tiny)
+    name = sung_alone(before)
+    topic, other = before["dialogues", name]["topic"], tiny.rows("dialogues", 1)[0]["topic"]
+    lock = CorpusLock.acquire(tiny.root / "work")
+    store = CorpusFolder(tiny.root, lock).topics()
+    about = {"key": "k", "record": "nature", "purpose": "topics-00000", "attempt": 0}
+    store.journal("topics").append({"event": "intent", **about, "request": {"messages": [topic]}, "held_usd": 1.0})
+    store.journal("topics").append(
+        {"event": "answer", **about, "text": json.dumps({"topics": [topic, other]}), "usd": 1}
+    )
+    row = {"record_id": "nature", "inputs": "{}", "status": "ok", "topics": [topic, other]}
+    store.commit("topics", tables.TOPICS, [row], order_key="k", num_ok=1, num_failed=0, facts={})
+    lock.release()
+    assert len(holders(tiny.root / "work/topics", topic.encode())) == 2
+    take_down(tiny.root, [name], "why")
+    assert holders(tiny.root / "work", topic.encode()) == set()
+    assert len(holders(tiny.root / "work/topics", other.encode())) == 2
+    assert count_spent_on(tiny.folder.topics(), "topics", "topics") == 1
+
+
 def test_an_unknown_id_is_named_with_one_that_is_near_and_nothing_changes(tiny: TinyCorpus) -> None:
-    name = sung_alone(rows_of(tiny))
-    before = {path: path.read_bytes() for path in tiny.root.rglob("*") if path.is_file() and path.name != "lock"}
+    def look() -> dict[Path, bytes]:
+        files = (path for path in tiny.root.rglob("*") if path.is_file())
+        return {path: path.read_bytes() for path in files if path.name not in ("lock", "epoch.json")}
+
+    name, before = tiny.rows("dialogues")[0]["id"], look()
     wrong = f"{name[:-1]}{'0' if name[-1] != '0' else '1'}"
     with pytest.raises(CorpusError, match=re.escape(f"did you mean {name}?")):
         take_down(tiny.root, [name, wrong], "no reason")
-    (tiny.root / "work/epoch.json").write_bytes(before[tiny.root / "work/epoch.json"])
-    after = {path: path.read_bytes() for path in tiny.root.rglob("*") if path.is_file() and path.name != "lock"}
-    assert after == before
+    assert look() == before
     with pytest.raises(ManifestError, match="--reason"):
         take_down(tiny.root, [name], " ")
+
+
+def test_a_corpus_is_not_emptied(tiny: TinyCorpus) -> None:
+    names = [row_id for (table, row_id) in rows_of(tiny) if table in ("dialogues", "rejected", "failed")]
+    with pytest.raises(CorpusError, match="nothing would be left"):
+        take_down(tiny.root, names, "why")
+    assert read_takedowns(tiny.root) == {}
 
 
 def test_a_run_in_progress_refuses_it(tiny: TinyCorpus) -> None:
@@ -297,7 +329,8 @@ def test_a_folder_that_is_no_export_is_refused_before_anything_changes(tiny: Tin
     assert read_takedowns(tiny.root) == {}
 
 
-def test_neither_an_import_nor_a_merge_brings_it_back(tiny: TinyCorpus, tmp_path: Path) -> None:
+def test_neither_an_import_nor_a_merge_brings_it_back(tiny_original: TinyCorpus, tmp_path: Path) -> None:
+    tiny = copy_corpus(tiny_original, tmp_path)
     name = sung_alone(rows_of(tiny))
     export_to(tiny.root, tmp_path / "hf", "hf")
     setting = ImportSetting(tmp_path / "hf", tmp_path / "imported")

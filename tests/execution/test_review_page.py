@@ -308,6 +308,20 @@ def test_it_fits_a_phone_and_a_page_at_twice_the_size(page: Any, width: int, hei
         assert box["height"] >= 24
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1000, 700)])
+def test_verdicts_stay_in_sight_beside_open_filters(page: Any, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    shown(page)
+    press(page, "f")
+    page.wait_for_selector("#filters[open]")
+    page.wait_for_function(
+        "height => ['accept', 'reject'].every("
+        "id => document.getElementById(id).getBoundingClientRect().bottom <= height)",
+        arg=height,
+    )
+    assert page.evaluate("scrollY") == 0
+
+
 def test_names_roles_and_focus_are_there_for_whoever_cannot_see(page: Any) -> None:
     shown(page)
     nameless = page.evaluate(

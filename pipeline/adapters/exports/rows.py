@@ -15,6 +15,10 @@ GROUP_BYTES: Bytes = 32 * 2**20
 GROUP_ROWS = 1_000
 """A row group is closed at whichever comes first: the Hub's viewer reads one whole, and a shuffled reader too."""
 
+MEDIA_AT_A_TIME = 8
+"""Values after which a page may end. By default pyarrow looks every 1,024, so that a group's media would be one page,
+grown in memory from nothing each time."""
+
 
 class RowFile:
     """A Parquet file that is written row by row.
@@ -39,6 +43,7 @@ class RowFile:
             use_dictionary=plain,
             write_statistics=plain,
             write_page_checksum=True,
+            write_batch_size=MEDIA_AT_A_TIME if packed else None,
         )
         self._rows: list[Row] = []
         self._num_bytes: Bytes = 0

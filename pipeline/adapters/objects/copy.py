@@ -170,8 +170,9 @@ class WorkingCopy:
             return known is None or known.e_tag != stored.e_tag or not self._is_object(name + DAMAGED, stored)
         if known is not None and known.e_tag == stored.e_tag:
             return False  # and where the file has changed since, it goes up
-        if name.endswith((".jsonl", ".blob")) and found.st_size > stored.size:
-            # One run alone appends to a journal's segment: this is its end, which never went up.
+        if name.endswith((".jsonl", ".blob")) and found.st_size > stored.size and not _same(known, found):
+            # One run alone appends to a journal's segment: this is its end, which never went up. What has not changed
+            # here since it was last the same was shortened there: a dialogue was taken down.
             self._known.pop(name, None)
             return False
         if self._is_object(name, stored):

@@ -38,6 +38,13 @@ function complain(problem) {
   shown.hidden = !shown.textContent;
 }
 
+// The room that header and filters leave to the desk beside the dialogue.
+const above = new ResizeObserver(() => {
+  const top = /** @type {HTMLElement} */ (find("desk").parentElement).offsetTop;
+  document.documentElement.style.setProperty("--above", `${top}px`);
+});
+for (const part of [find("filters"), /** @type {HTMLElement} */ (document.querySelector("header"))]) above.observe(part);
+
 // Filters ------------------------------------------------------------------------------------------------------------
 
 /** @param {Corpus} corpus */
