@@ -13,11 +13,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.readings import FOLDER
 from pipeline.adapters.repair_book import RepairBook
 from pipeline.adapters.verdicts import VerdictBook
+from pipeline.cli.app import app
 from pipeline.cli.gc import collect_garbage
 from pipeline.cli.show import show_corpus
 from pipeline.contracts.ledger import Ledger
@@ -350,18 +352,17 @@ def test_damaged_repairs_are_told_and_never_taken_for_none(project: Project) -> 
         project.repair()
 
 
-def test_the_command_stops_at_the_budget_and_goes_on_with_more(project: Project) -> None:
+def test_the_command_stops_at_the_budget_and_goes_on_with_more(local_ray: None, project: Project) -> None:
     project.begin()
     folder = CorpusFolder(project.corpus)
     spent = count_spent(folder)
     assert spent > 0
-    command = [sys.executable, "-m", "pipeline.cli.app", "repair", str(project.write()), "--corpus"]
-    command += [str(project.corpus), "--attempts", "1", "--budget", f"{spent + 1e-6:.9f}"]
+    words = ["repair", str(project.write()), "--corpus", str(project.corpus), "--attempts", "1"]
     project.endpoint.take()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 3, done.stderr
-    assert "the budget of" in done.stdout
-    assert "Nothing is lost" in done.stdout
+    done = CliRunner().invoke(app, [*words, "--budget", f"{spent + 1e-6:.9f}"])
+    assert done.exit_code == 3, f"{done.output}\n{done.exception!r}"
+    assert "the budget of" in done.output
+    assert "Nothing is lost" in done.output
     assert project.endpoint.take() == []
     assert any(len(repair.tries) == 2 for repair in project.history().values()), "other seeds cost nothing"
     report = project.repair(attempts=1, rewrite=True)
