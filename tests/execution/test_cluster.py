@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import psutil
+
 from tests.support.endpoint import running_endpoint
 from tests.support.nodes import running_nodes
 from tests.support.projects import describe, verify, write_manifest
-from tests.support.runs import kill_run, read_journalled, read_published, start_run
+from tests.support.runs import finish_run, kill_run, read_journalled, read_published, start_run
 from tests.support.waiting import wait_until
 
 NUM_TOPICS = 16
@@ -46,3 +48,27 @@ def test_a_node_that_joins_is_used_and_one_that_vanishes_is_survived(tmp_path: P
     assert verify(tmp_path / "corpus").is_sound
     asked = Counter(entry["key"] for entry in read_journalled(tmp_path / "corpus", "intent"))
     assert asked.total() - len(asked) <= IN_FLIGHT, "what was in flight on the node that vanished, at most"
+
+
+def test_a_run_whose_own_node_ends_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    with running_endpoint() as endpoint:
+        endpoint.answer_only(0)
+        manifest = describe(endpoint.url, topics={"list": ["the small bells of the harbour"]})
+        manifest["mix"] = [{"name": "chat", "gives": ["text"], "answers": ["text"], "rounds": [1, 1]}]
+        path, corpus = write_manifest(tmp_path, manifest), tmp_path / "corpus"
+        run = start_run(path, corpus)
+        try:
+            wait_until(lambda: run.poll() is not None or len(endpoint.requests) > 0)
+            (node,) = (one for one in psutil.Process(run.pid).children(recursive=True) if one.name() == "raylet")
+            node.kill()
+            output = run.communicate(timeout=300)[0].decode()
+        finally:
+            if run.poll() is None:
+                kill_run(run)
+        assert (run.returncode, "the Ray node that this command runs on has ended; run again" in output) == (1, True), (
+            output
+        )
+        endpoint.room = None
+        assert "Traceback" not in output
+        finish_run(path, corpus)
+    assert len(read_published(corpus, "id")["dialogues"]) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import ray
@@ -22,12 +25,17 @@ from ray.exceptions import (
 from pipeline.contracts.watch import Drained
 from pipeline.execution.cluster.crew import WorkerLost
 from pipeline.values.errors import AnyInstructError, CorpusError
+from pipeline.values.units import Seconds
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Only ids and counts travel through Ray, so its store is kept near the least that Ray allows."""
 
 LOST = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 """A process or its node has ended. What it worked on can be done by another one."""
+
+
+HOME_SECONDS: Seconds = 5.0
+"""Between two looks at the node that this process is attached to, while an answer is waited for."""
 
 
 class Actor:
@@ -54,10 +62,15 @@ async def result(reference: Awaitable[Any]) -> Any:
 
     Raises:
         WorkerLost: whoever was called is there no longer.
-        CorpusError: Ray itself failed, or the worker could not be built.
+        CorpusError: Ray itself failed, or the node that this process is attached to; or the worker could not be built.
     """
+    answer = asyncio.ensure_future(reference)
     try:
-        return await reference
+        while not answer.done():
+            await asyncio.wait({answer}, timeout=HOME_SECONDS)
+            if not answer.done():
+                await _check_home()
+        return answer.result()
     except RayTaskError as exc:
         cause = exc.cause
         if isinstance(cause, (AnyInstructError, Drained)):
@@ -70,6 +83,26 @@ async def result(reference: Awaitable[Any]) -> Any:
         raise WorkerLost(f"{type(exc).__name__}: {exc}", is_gone) from exc
     except RayError as exc:
         raise CorpusError(f"Ray failed ({type(exc).__name__}: {exc}); run again to go on") from exc
+    finally:
+        answer.cancel()
+
+
+async def _check_home() -> None:
+    """Raise CorpusError once the node that this process is attached to has ended: Ray itself would wait for ever."""
+    place = _find_home(ray.get_runtime_context().get_node_id())
+    try:
+        (await asyncio.to_thread(socket.create_connection, place, HOME_SECONDS)).close()
+    except ConnectionRefusedError:
+        raise CorpusError("the Ray node that this command runs on has ended; run again to go on") from None
+    except OSError:
+        return  # too busy to answer in time
+
+
+@lru_cache(maxsize=1)
+def _find_home(node: str) -> tuple[str, int]:
+    """Return address and port of a node's own daemon."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return next((one["NodeManagerAddress"], one["NodeManagerPort"]) for one in nodes if one["NodeID"] == node)
 
 
 @contextmanager
@@ -108,4 +141,5 @@ def start_ray(address: str | None) -> bool:
             )
     except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as exc:
         raise CorpusError(f"Ray did not start ({exc}); check execution.address, free memory and /dev/shm") from exc
+    _find_home(ray.get_runtime_context().get_node_id())
     return True
