@@ -45,12 +45,12 @@ GOALS = {
     "webdataset": Goal("tars", 0.6),
     "anyinstruct": Goal("tars", 0.6),
     "messages": Goal("files", 0.5),
-    "hf": Goal("parquet", 0.6),
-    "parquet": Goal("parquet", 0.6),
+    "hf": Goal("parquet", 0.5),
+    "parquet": Goal("parquet", 0.5),
 }
 MEMORY_SLACK = 32.0
 """Megabytes that four times the corpus may cost more: the allocator's own ups and downs."""
-QUICK_SLACK = 0.5
+QUICK_SLACK = 0.4
 """Of a goal, in a single short run: what starts once, such as a worker's locks, weighs more there."""
 PICTURE: Bytes = 200_000
 PER_SHARD = 250
