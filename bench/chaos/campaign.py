@@ -24,6 +24,7 @@ MAX_RUNS_BESIDE = 5
 """Runs over those that were killed: work that loses five workers one after the other ends its run with an error."""
 
 END_SECONDS = 600
+SHOWN_FAULTS = 5
 
 
 @dataclass
@@ -50,6 +51,13 @@ class Campaign:
         """The corpus that is killed."""
         return self.manifest.parent / "corpus"
 
+    def describe(self) -> str:
+        """Say in a line what was killed and what came of it, with the first faults in lines of their own."""
+        killed = ", ".join(f"{count} {victim}" for victim, count in sorted(self.kills.items())) or "none"
+        told = f"{self.num_runs} runs, {self.num_repeated} calls repeated, {len(self.faults)} faults"
+        name = self.manifest.parent.name
+        return "\n        ".join([f"{name:9} killed: {killed}; {told}", *self.faults[:SHOWN_FAULTS]])
+
     def fight(self, victims: Sequence[str], nodes: Nodes, random: Random) -> None:
         """Kill the victims one after the other at random moments, run to the end, and look for faults.
 
@@ -60,13 +68,17 @@ class Campaign:
         while self.num_runs <= len(victims) + MAX_RUNS_BESIDE:
             self.num_runs += 1
             run = start_run(self.manifest, self.corpus)
-            while waiting and run.poll() is None:
-                lines = count_lines(self.corpus) + random.randint(0, step)
-                if not self._kill(run, waiting[0], lines, nodes, random):
+            try:
+                while waiting and run.poll() is None:
+                    lines = count_lines(self.corpus) + random.randint(0, step)
+                    if not self._kill(run, waiting[0], lines, nodes, random):
+                        break
+                    self.kills[waiting.popleft()] += 1
+                if self._ends_well(run):
                     break
-                self.kills[waiting.popleft()] += 1
-            if self._ends_well(run):
-                break
+            finally:
+                if run.poll() is None:  # a person has stopped the measurement
+                    kill_run(run)
         else:
             self.faults.append(f"not whole after {self.num_runs} runs")
             return

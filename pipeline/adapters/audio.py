@@ -11,6 +11,7 @@ import io
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.ogg import renumber_stream
 from pipeline.adapters.resampling import choose_rate, resample
 from pipeline.contracts.render import AudioFacts
@@ -91,25 +92,6 @@ def _settings(extension: str, quality: int | None) -> dict[str, Any]:
     return {"format": "OGG", "subtype": "OPUS", "compression_level": level}
 
 
-def decode_audio(data: bytes) -> tuple[Samples, Hertz]:
-    """Decode a whole FLAC, WAV, MP3 or Ogg file.
-
-    Returns:
-        Samples of shape (num_frames, num_channels) and the sample rate. There may be no frames.
-
-    Raises:
-        ValueError: the bytes are no audio that libsndfile reads. They may come from anywhere.
-    """
-    import numpy as np
-    import soundfile
-
-    try:
-        samples, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, TypeError, ValueError) as exc:
-        raise ValueError(f"{len(data)} bytes beginning {data[:8]!r} cannot be decoded as audio: {exc}") from exc
-    return np.asarray(samples, dtype=np.float32), int(sample_rate)
-
-
 def measure_audio(samples: Samples, sample_rate: Hertz) -> AudioFacts:
     """State what a row of the corpus states beside the bytes.
 
@@ -145,7 +127,7 @@ def encode_and_measure(
     if extension in EXACT:
         # What such a file holds is known without reading it again.
         return data, measure_audio(_as_floats(_as_integers(samples)), sample_rate)
-    heard, heard_rate = decode_audio(data)
+    heard, heard_rate = decode_sound(data)
     return data, measure_audio(heard, heard_rate)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.adapters.audio import decode_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.loudness import measure_loudness
 from pipeline.adapters.music import MusicOptions, MusicRenderer, Piece, finish_music
 from pipeline.contracts.render import AudioFacts, Brief, Render, RenderFailure
@@ -64,7 +64,7 @@ class Chords:
 
 def test_a_piece_is_cut_levelled_and_fades_out() -> None:
     outcome = made(tone(2.5, level=0.05, channels=2), loudness=-20.0, fade_out=0.5)
-    samples, rate = decode_audio(outcome.data)
+    samples, rate = decode_sound(outcome.data)
     assert samples.shape == (2 * RATE, 2) and rate == RATE
     assert isinstance(outcome.facts, AudioFacts) and outcome.facts.duration == 2.0
     assert measure_loudness(samples, RATE) == pytest.approx(-20.0, abs=0.1)
@@ -79,7 +79,7 @@ def test_a_piece_is_cut_levelled_and_fades_out() -> None:
 
 
 def test_a_fade_longer_than_the_piece_takes_half_of_it() -> None:
-    samples, _ = decode_audio(made(tone(0.4), duration=0.4, fade_out=10.0).data)
+    samples, _ = decode_sound(made(tone(0.4), duration=0.4, fade_out=10.0).data)
     assert float(np.max(np.abs(samples[4_000:6_000]))) > 0.9 * float(np.max(np.abs(samples)))
     assert float(np.max(np.abs(samples[-100:]))) < 0.01
 

@@ -69,3 +69,6 @@ def test_a_fault_or_a_missing_kill_fails_the_measurement(
     assert tell([campaign], 3) == 1
     campaign.faults.append("differs: dialogues/0123456789abcdef")
     assert tell([campaign], 2) == 1
+    told = campaign.describe().splitlines()
+    assert "killed: 2 driver; 0 runs, 0 calls repeated, 1 faults" in told[0]
+    assert told[1].strip() == "differs: dialogues/0123456789abcdef"

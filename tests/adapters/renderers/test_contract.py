@@ -28,7 +28,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.adapters.audio import decode_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.probes import probe_image, probe_sound
 from pipeline.contracts.render import (
@@ -126,7 +126,7 @@ def read_media(render: Render) -> NDArray[np.float64]:
     """Decode: (height, width, 3) or (num_frames, num_channels), full scale being 1."""
     if isinstance(render.facts, ImageFacts):
         return np.asarray(Image.open(io.BytesIO(render.data)).convert("RGB")) / 255.0
-    return decode_audio(render.data)[0].astype(np.float64)
+    return decode_sound(render.data)[0].astype(np.float64)
 
 
 def find_samples(config: pytest.Config) -> dict[str, MakeSample]:

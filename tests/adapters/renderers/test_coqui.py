@@ -18,7 +18,8 @@ pytest.importorskip("TTS", reason="the extra `models` is not installed")
 import torch
 from safetensors.torch import save_file
 
-from pipeline.adapters.audio import decode_audio, measure_audio
+from pipeline.adapters.audio import measure_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.renderers.coqui import PLUGIN, vits
 from pipeline.adapters.renderers.coqui.espeak import choose_phonemizer, register_phonemizer
@@ -86,7 +87,7 @@ def test_a_batch_is_spoken_in_order_and_the_same_batch_gives_the_same_bytes(rend
     briefs = [brief(id="long"), brief("Yes, I do.", id="short"), brief(id="other", voice=VOICE, seed=5)]
     outcomes = render(renderer, *briefs)
     for outcome in outcomes:
-        samples, sample_rate = decode_audio(clip_of(outcome).data)
+        samples, sample_rate = decode_sound(clip_of(outcome).data)
         assert sample_rate == SAMPLE_RATE
         assert clip_of(outcome).facts == measure_audio(samples, sample_rate)
         assert clip_of(outcome).notes["voice"] == "a"

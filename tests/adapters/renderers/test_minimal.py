@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.adapters.audio import decode_audio, measure_audio
+from pipeline.adapters.audio import measure_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.renderers.minimal import IMAGE, MUSIC, SPEECH, MinimalOptions, MinimalPlugin
 from pipeline.contracts.render import AudioFacts, Brief, ImageFacts, Render, Renderer
 
@@ -54,7 +55,7 @@ def test_the_image_is_a_gradient_of_the_stated_size() -> None:
 def test_the_tone_decodes_to_what_its_facts_say(plugin: MinimalPlugin) -> None:
     [made] = load(plugin).render([brief_for(plugin, 3)])
     assert isinstance(made, Render)
-    samples, sample_rate = decode_audio(made.data)
+    samples, sample_rate = decode_sound(made.data)
     assert isinstance(made.facts, AudioFacts)
     heard = measure_audio(samples, sample_rate)
     assert (made.facts.duration, made.facts.sample_rate, made.facts.channels) == (0.3, 8_000, 1)

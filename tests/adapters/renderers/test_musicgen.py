@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pipeline.adapters.audio import decode_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.music import Piece
 from pipeline.adapters.renderers.musicgen import KINDS, PLUGIN, MusicgenOptions
@@ -201,7 +201,7 @@ def test_an_mp3_is_made_where_it_is_asked_for(tiny: Callable[[Kind], Path]) -> N
     [outcome] = finish(renderer.render([brief()]))
     assert isinstance(outcome, Render)
     assert outcome.extension == "mp3"
-    assert decode_audio(outcome.data)[1] == 32_000
+    assert decode_sound(outcome.data)[1] == 32_000
 
 
 def test_provenance_names_the_weights_and_no_path(tiny: Callable[[Kind], Path]) -> None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from pydantic import ValidationError
 
-from pipeline.adapters.audio import decode_audio, measure_audio
+from pipeline.adapters.audio import measure_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.loudness import measure_loudness
 from pipeline.adapters.model_files import ModelCache
 from pipeline.adapters.renderers import kokoro, piper
@@ -74,7 +75,7 @@ def facts_of(outcome: Outcome | Finish) -> AudioFacts:
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_sentence_is_spoken_at_a_common_level_between_short_silences(name: str) -> None:
     clip = render(name, SENTENCE)
-    samples, sample_rate = decode_audio(clip.data)
+    samples, sample_rate = decode_sound(clip.data)
     assert facts_of(clip) == measure_audio(samples, sample_rate)
     assert sample_rate == {"kokoro": 24_000, "piper": 22_050}[name]
     assert 0.6 < facts_of(clip).duration < 2.0
@@ -128,7 +129,7 @@ def test_an_mp3_is_smaller_than_the_flac(name: str) -> None:
     assert isinstance(clip, Render)
     assert clip.extension == "mp3"
     assert len(clip.data) < len(render(name, SENTENCE).data)
-    assert decode_audio(clip.data)[1] == facts_of(clip).sample_rate
+    assert decode_sound(clip.data)[1] == facts_of(clip).sample_rate
 
 
 @pytest.mark.parametrize("name", [ENGINES[0]])
@@ -141,7 +142,7 @@ def test_a_long_text_is_joined_with_pauses_and_without_clicks(name: str) -> None
     sentence = "The old lighthouse stood quietly above the bay, watching every ship that came home late in the evening."
     one = facts_of(render(name, sentence)).duration
     clip = render(name, " ".join([sentence] * 3))
-    samples, _ = decode_audio(clip.data)
+    samples, _ = decode_sound(clip.data)
     assert 3 * one < facts_of(clip).duration + 0.5 < 3 * one + 2.0
     # A click is a step between neighbours that speech, here under 8 kHz, does not make out of near silence.
     quiet = np.abs(samples[:-1, 0]) < 0.001

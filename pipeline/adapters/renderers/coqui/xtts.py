@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.adapters.audio import decode_audio
+from pipeline.adapters.decoding import decode_sound
 from pipeline.adapters.renderers.coqui.folder import fill, find_weights, load_named_values, load_tensors
 from pipeline.adapters.renderers.coqui.kernels import (
     choose_speech_dtype,
@@ -158,7 +158,7 @@ class XttsEngine:
         import torch
         from torchaudio.functional import resample
 
-        samples, sample_rate = decode_audio(path.read_bytes())
+        samples, sample_rate = decode_sound(path.read_bytes())
         if not samples.size:
             raise ValueError(f"{path.name} holds no sound")
         mono = torch.from_numpy(samples.mean(axis=1, keepdims=True).T.copy())
