@@ -185,7 +185,6 @@ def test_what_the_library_refuses_is_a_value_error() -> None:
         encode_audio(sine(440, 0.2, 8_000, channels=3), 8_000, "mp3")
 
 
-
 def test_faded_ends_begin_and_end_near_zero_and_leave_the_middle() -> None:
     ones = np.ones((2_400, 1), dtype=np.float32)
     faded = fade_ends(ones, 24_000, fade=0.01)
