@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.adapters.store import write_table
+from pipeline.adapters.table_file import write_table
 from pipeline.values.ids import asset_id, part_id, sha256_hex, topic_id
 from pipeline.values.units import Bytes
 from pipeline.work.tables import PUBLISHED

@@ -26,7 +26,7 @@ from pipeline.adapters.renderers.soundfont import SoundfontOptions
 from pipeline.adapters.renderers.soundfont.renderer import SoundfontRenderer
 from pipeline.adapters.renderers.storyboard import StoryboardOptions
 from pipeline.adapters.renderers.storyboard.renderer import StoryboardRenderer
-from pipeline.adapters.store import write_table
+from pipeline.adapters.table_file import write_table
 from pipeline.contracts.render import Brief, Render, Renderer
 from pipeline.values.ids import asset_id, part_id, sha256_hex, topic_id
 from pipeline.values.records import Modality

@@ -1,6 +1,6 @@
 """How does a run grow with its corpus, and what does a finished corpus cost whoever comes back to it?
 
-    python -m bench.scale                       2,000 dialogues of the published recipe; a half, a quarter of that
+    python -m bench.scale                       2,000 dialogues of the published recipe; a quarter, a sixteenth of that
     python -m bench.scale --dialogues 108000    the published size; takes hours on two cores
     python -m bench.scale --folder F            keeps corpora and figures; killed, it goes on with the size it was at
     python -m bench.scale --plot growth.svg     draws CPU by size and memory over the largest run
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f}")
     largest = QUICK if options.quick else options.dialogues
-    shares = (1,) if options.quick else (4, 2, 1)
+    shares = (1,) if options.quick else (16, 4, 1)
     # The smallest corpus, too, has shards for all workers, so that sizes differ in what is made and not in who starts.
     per_shard = QUICK_PER_SHARD if options.quick else min(512, max(largest // 32, 16))
     shapes = [Shape(largest // share, not options.text_only, per_shard) for share in shares]

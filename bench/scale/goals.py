@@ -15,7 +15,7 @@ MAX_CURVE = 1.25
 """CPU a dialogue from the second size to the third, over that from the first to the second; 1 is a straight line."""
 
 MAX_WORKER_GROWTH = 64.0
-"""Megabytes that a worker may hold more at four times the size: allocators' ups and downs."""
+"""Megabytes that a worker may hold more at sixteen times the size: allocators' ups and downs."""
 
 MAX_DRIVER_GROWTH = 12.0
 """Kilobytes of the driver a dialogue, which holds the plan and the sketches of all words."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +15,10 @@ from pipeline.adapters.files import read_json, replacing, write_json
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.plan_table import make_plan_table, read_plan_rows
-from pipeline.adapters.store import ShardFolder, write_table
+from pipeline.adapters.store import ShardFolder
+from pipeline.adapters.table_file import write_table
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
-from pipeline.contracts.storage import Row
+from pipeline.contracts.storage import Row, Rows
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
 from pipeline.values.records import PlannedDialogue
@@ -164,14 +166,14 @@ class CorpusFolder:
         except (CorpusError, OSError, ValidationError):
             return False
 
-    def write_table(self, table: str, shard: int, schema: pa.Schema, rows: Iterable[Row]) -> FileEntry | None:
-        """Write one published file; None, and no file, where there is no row."""
+    def write_table(self, table: str, shard: int, schema: pa.Schema, rows: Rows) -> FileEntry | None:
+        """Write one published file; None, and no file, where there is no row, or no table."""
         some = iter(rows)
         first = next(some, None)
         if first is None:
             return None
         path, sha256, num_rows = write_table(
-            self.root / table, f"train-{shard:05d}", schema, _chain(first, some), self._lock
+            self.root / table, f"train-{shard:05d}", schema, chain([first], some), self._lock
         )
         name = f"{table}/{path.name}"
         return FileEntry(table=table, path=name, sha256=sha256, num_bytes=path.stat().st_size, num_rows=num_rows)
@@ -221,8 +223,3 @@ def _say_how_to_restore(plan: Path) -> str:
         "restore it from a copy; or, where manifest and topics are as they were when it was made, remove it: the next "
         "run plans the same again"
     )
-
-
-def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline.adapters.files import read_json, replacing, sha256_file, sync_folder, write_json
+from pipeline.adapters.files import read_json, sha256_file, write_json
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
-from pipeline.contracts.storage import Receipt, Row
+from pipeline.adapters.table_file import write_table
+from pipeline.contracts.storage import Receipt, Row, Rows
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
-
-ROWS_PER_GROUP = 100
-"""Larger row groups of pictures are known to exhaust the memory of dataset viewers."""
 
 DAMAGED = ".damaged"
 
@@ -55,6 +53,11 @@ class ShardFolder:
 
     def rows(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Yield the committed rows a row group at a time; a damaged file is set aside and yields nothing more."""
+        for group in self.row_groups(stage, columns):
+            yield from group.to_pylist()
+
+    def row_groups(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the committed row groups; a damaged file is set aside and yields nothing more."""
         receipt = self.receipt(stage)
         if receipt is None:
             return
@@ -62,10 +65,10 @@ class ShardFolder:
             if receipt.footer_sha256 not in (None, _hash_footer(self.folder / receipt.file)):
                 self._set_aside(receipt)
                 return
-            with pq.ParquetFile(self.folder / receipt.file, page_checksum_verification=True) as file:
+            # Workers share the machine's cores, and a group is too small to be divided among threads or read ahead.
+            with pq.ParquetFile(self.folder / receipt.file, pre_buffer=False, page_checksum_verification=True) as file:
                 for index in range(file.num_row_groups):
-                    # Workers share the machine's cores, and a group is too small to be divided among threads.
-                    yield from file.read_row_group(index, columns=columns, use_threads=False).to_pylist()
+                    yield file.read_row_group(index, columns=columns, use_threads=False)
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)
 
@@ -108,7 +111,7 @@ class ShardFolder:
         self._set_aside(receipt)
         return False
 
-    def commit(self, stage: str, schema: pa.Schema, rows: Iterable[Row], **receipt: Any) -> Receipt:
+    def commit(self, stage: str, schema: pa.Schema, rows: Rows, **receipt: Any) -> Receipt:
         """Write rows beside and rename, then the receipt; the file that it replaces is removed."""
         former = self.receipt(stage)
         path, sha256, num_rows = write_table(self.folder, stage, schema, rows, self._lock)
@@ -157,36 +160,3 @@ def _hash_footer(path: Path) -> str:
         length = int.from_bytes(file.read(4), "little")
         file.seek(max(0, size - 8 - length))
         return sha256_hex(file.read(length + 8))
-
-
-def write_table(
-    folder: Path, stem: str, schema: pa.Schema, rows: Iterable[Row], lock: CorpusLock | None = None
-) -> tuple[Path, str, int]:
-    """Write ``<stem>-<first digits of its SHA-256>.parquet`` in row groups of at most 100 rows.
-
-    Returns:
-        Path, SHA-256 and number of rows. Equal rows make an equal file with an equal name.
-    """
-    num_rows = 0
-    scratch = folder / f"{stem}.parquet"
-    with replacing(scratch) as partial:
-        with pq.ParquetWriter(partial, schema, compression="zstd", write_page_checksum=True) as writer:
-            group: list[Row] = []
-            for row in rows:
-                group.append(row)
-                num_rows += 1
-                if len(group) == ROWS_PER_GROUP:
-                    writer.write_table(pa.Table.from_pylist(group, schema))
-                    group = []
-            if group or not num_rows:
-                writer.write_table(pa.Table.from_pylist(group, schema))
-        sha256 = sha256_file(partial)
-        if lock is not None:
-            lock.check()
-    path = folder / f"{stem}-{sha256[:12]}.parquet"
-    try:
-        scratch.rename(path)
-        sync_folder(folder)
-    except OSError as exc:
-        raise CorpusError(f"{path}: cannot be renamed into place: {exc.strerror}") from exc
-    return path, sha256, num_rows

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.contracts.storage import Row
+from pipeline.contracts.storage import Rows
 from pipeline.values.records import Record
 from pipeline.values.units import Bytes
 from pipeline.values.words import say_count
@@ -149,8 +149,8 @@ class Ledger(Record):
 class Publisher(Protocol):
     """Writes published tables and shard ledgers under content-derived names; nothing counts before the root ledger."""
 
-    def write_table(self, table: str, shard: int, schema: pa.Schema, rows: Iterable[Row]) -> FileEntry | None:
-        """Write one file; None, and no file, where there is no row."""
+    def write_table(self, table: str, shard: int, schema: pa.Schema, rows: Rows) -> FileEntry | None:
+        """Write one file; None, and no file, where there is no row, or no table."""
         ...
 
     def write_shard_ledger(self, ledger: ShardLedger) -> ShardEntry:

@@ -47,7 +47,9 @@ class ShardScores:
         Args:
             contents: Of the record itself and, for a dialogue, of it with its assets: an audit goes by one of them.
         """
-        held = [score for score in self.by_record.get(record, ()) if score.content in contents]
+        if record not in self.by_record:
+            return []
+        held = [score for score in self.by_record[record] if score.content in contents]
         return [
             {"measure": score.measure, "value": score.value} for score in sorted(held, key=lambda score: score.measure)
         ]

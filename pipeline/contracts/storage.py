@@ -13,6 +13,9 @@ from pipeline.values.units import Bytes
 
 Row = dict[str, Any]
 
+Rows = Iterable[Row] | Iterable[pa.Table]
+"""Rows for a table, one by one or already some at a time in columns."""
+
 PlainName = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]{0,199}$")]
 """A name in a folder, and never a path: who reads a corpus follows what its receipts say."""
 
@@ -75,11 +78,15 @@ class ShardStore(Protocol):
         """
         ...
 
+    def row_groups(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the same as :meth:`rows`, in columns."""
+        ...
+
     def row(self, stage: str, record_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """Return one committed row, reading no more than its row group; None where it is not there or damaged."""
         ...
 
-    def commit(self, stage: str, schema: pa.Schema, rows: Iterable[Row], **receipt: Any) -> Receipt:
+    def commit(self, stage: str, schema: pa.Schema, rows: Rows, **receipt: Any) -> Receipt:
         """Write rows beside and rename, then the receipt. Raises StaleWriter where the lock was lost."""
         ...
 

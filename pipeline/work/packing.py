@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from pipeline.contracts.audit import AssetFacts, content_of
 from pipeline.contracts.ledger import FileEntry, Publisher, ShardEntry, ShardLedger
 from pipeline.contracts.scores import SCORES, ShardScores
-from pipeline.contracts.storage import Receipt, Row, ShardStore
+from pipeline.contracts.storage import Receipt, Row, Rows, ShardStore
 from pipeline.values.ids import content_key
 from pipeline.values.manifest import Manifest
 from pipeline.values.records import PlannedDialogue
@@ -26,6 +28,8 @@ PACK_VERSION = 6
 PLAIN_PACK_VERSION = 5
 """Of shards none of whose descriptions was written anew: since 6, dialogues say what that cost, and these are alike."""
 SCREEN = "screen"
+
+_COUNTED = ("id", "dialogue_id", "part_id", "sha256", "voice", "edited_from")
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,13 @@ def pack_shard(
     losses = rows.find_losses(screened.rejections)
     kept = [row for row in planned if row.id not in losses]
     counts = _Counts(screened, _hash_with_assets(rows) if screened.scores.by_record else {})
-    contents: dict[str, Iterable[Row]] = {
+    contents: dict[str, Rows] = {
         "dialogues": counts.take_dialogues(rows.publish_dialogue(row, has_media=True) for row in kept)
     }
     kept_ids = {row.id for row in kept}
     for modality in manifest.media:
-        contents[tables.TABLE_OF[modality]] = counts.take_assets(rows.publish_assets(modality, kept_ids))
+        table = tables.TABLE_OF[modality]
+        contents[table] = counts.take_assets(rows.publish_assets(modality, kept_ids), tables.PUBLISHED[table])
     # What is rejected names no assets: none are published for it, and some were rendered only by chance.
     contents["rejected"] = [
         {**_judge(losses[row.id]), **rows.publish_dialogue(row, has_media=False), SCORES: []}
@@ -153,19 +158,26 @@ class _Counts:
             taken.append({**row, SCORES: self._scores.of(row["id"], *contents)})
         return taken
 
-    def take_assets(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """One by one, for they hold media."""
-        for row in rows:
-            if row.get("voice"):
-                self.voices[row["voice"]] += 1
-            if row.get("edited_from"):
-                self.edits.update(from_picture=1, from_words=-1)
-            repair = self._repairs.get(row["part_id"])
-            repairs = [] if repair is None else publish_history(repair)
-            if repairs:
-                self._num_repaired += 1
-                self._mended.add(row["dialogue_id"])
-            yield {**row, tables.REPAIRS: repairs, SCORES: self._scores.of(row["id"], row["sha256"])}
+    def take_assets(self, groups: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+        """Some at a time, for they hold media."""
+        for group in groups:
+            rows = group.select([name for name in _COUNTED if name in schema.names]).to_pylist()
+            for row in rows:
+                if row.get("voice"):
+                    self.voices[row["voice"]] += 1
+                if row.get("edited_from"):
+                    self.edits.update(from_picture=1, from_words=-1)
+            repairs = pa.array([self._take_repair(row) for row in rows], schema.field(tables.REPAIRS).type)
+            scores = pa.array([self._scores.of(row["id"], row["sha256"]) for row in rows], schema.field(SCORES).type)
+            yield group.append_column(tables.REPAIRS, repairs).append_column(SCORES, scores).select(schema.names)
+
+    def _take_repair(self, asset: Row) -> list[Row]:
+        repair = self._repairs.get(asset["part_id"])
+        history = [] if repair is None else publish_history(repair)
+        if history:
+            self._num_repaired += 1
+            self._mended.add(asset["dialogue_id"])
+        return history
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -173,7 +185,7 @@ class _Counts:
         return {"assets": self._num_repaired, "dialogues": len(self._mended)} if self._num_repaired else {}
 
 
-def _write(publisher: Publisher, name: str, shard: int, rows: Iterable[Row], screened: Screened) -> FileEntry | None:
+def _write(publisher: Publisher, name: str, shard: int, rows: Rows, screened: Screened) -> FileEntry | None:
     schema = tables.PUBLISHED[name]
     if SCORES in schema.names:
         schema = schema.with_metadata({**schema.metadata, tables.AUDITS: screened.scores.stated})

@@ -51,10 +51,14 @@ class RenderedShard:
                     yield AuditItem(name, name, dialogue, look_up=look_up)
             return
         medium = "image" if subject == "image" else "audio"
-        for row in self._rows.publish_assets(Modality(subject), self._whole):
+        for row in self._published(subject):
             if row["id"] in wanted:
                 data = row.pop(medium)["bytes"]
                 yield AuditItem(row["id"], row["dialogue_id"], row, data, self._decoders[subject])
+
+    def _published(self, subject: Subject) -> Iterator[Row]:
+        for group in self._rows.publish_assets(Modality(subject), self._whole):
+            yield from group.to_pylist()
 
     def _read_index(self, subject: Subject) -> Sequence[tuple[str, str, str]]:
         if subject == "dialogue":
@@ -76,7 +80,7 @@ class RenderedShard:
             self._read_facts(subject, row)
             for subject in MEDIA_SUBJECTS
             if Modality(subject) in self._rows.manifest.media
-            for row in self._rows.publish_assets(Modality(subject), self._whole)
+            for row in self._published(subject)
         )
 
     def _dialogues(self) -> Iterator[tuple[str, Row]]:

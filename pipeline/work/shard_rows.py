@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline.contracts.scores import SCORES
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.values.errors import StageDamaged
@@ -19,6 +21,9 @@ from pipeline.work import describing, dialogues, scenarios, tables
 from pipeline.work.rendering import asset_name
 
 TEXT_STAGES = (scenarios.STAGE, dialogues.STAGE)
+
+_NAMING = ["dialogue_id", "part_id", "turn", "part", "attempt", "status", "extension"]
+_MEDIUM = ["bytes", "path"]
 
 
 @dataclass(frozen=True)
@@ -151,24 +156,43 @@ class ShardRows:
         total: float = sum(row[column] for row in (*rows, *self.described.get(name, ())))
         return total
 
-    def publish_assets(self, modality: Modality, kept: Collection[str]) -> Iterator[Row]:
+    def publish_assets(self, modality: Modality, kept: Collection[str]) -> Iterator[pa.Table]:
         """Yield the published rows of some dialogues' assets, media and all. Scores and repairs are added later."""
-        medium = "image" if modality is Modality.IMAGE else "audio"
-        words = "transcript" if modality is Modality.SPEECH else "description"
-        names = [
-            field.name
-            for field in tables.PUBLISHED[tables.TABLE_OF[modality]]
-            if field.name not in (SCORES, tables.REPAIRS)
-        ]
-        for row in self.store.rows(modality):
-            if row["dialogue_id"] not in kept or self.parts.get(row["part_id"]) != modality or row["status"] != "ok":
-                continue
-            name = asset_name(row)
-            media = {"bytes": row["data"], "path": f"{name}.{row['extension']}"}
-            extra = {"id": name, medium: media, words: self._said(row) if modality is Modality.SPEECH else row["text"]}
-            # A stage file that an older version wrote has no columns that came later.
-            yield {key: extra[key] if key in extra else row.get(key) for key in names}
+        for group in self.store.row_groups(modality):
+            named = group.select(_NAMING).to_pylist()
+            wanted = [
+                row["dialogue_id"] in kept and self.parts.get(row["part_id"]) == modality and row["status"] == "ok"
+                for row in named
+            ]
+            if any(wanted):
+                rows = [row for row, is_wanted in zip(named, wanted, strict=True) if is_wanted]
+                yield self._publish_group(modality, rows, group.filter(pa.array(wanted)))
         check_committed(self.store, modality)  # a file whose damage shows while it is read yields fewer rows
+
+    def _publish_group(self, modality: Modality, rows: Sequence[Row], group: pa.Table) -> pa.Table:
+        """Return a group in the shape of its published table; media stay in columns, for they are many bytes."""
+        names = [asset_name(row) for row in rows]
+        paths = pa.array([f"{name}.{row['extension']}" for name, row in zip(names, rows, strict=True)])
+        data = group["data"].combine_chunks()
+        made = {
+            "id": pa.array(names),
+            "image" if modality is Modality.IMAGE else "audio": pa.StructArray.from_arrays([data, paths], _MEDIUM),
+            "description": group["text"],
+        }
+        if modality is Modality.SPEECH:
+            made["transcript"] = pa.array([self._said(row) for row in rows])
+        schema = tables.PUBLISHED[tables.TABLE_OF[modality]]
+        fields = [field for field in schema if field.name not in (SCORES, tables.REPAIRS)]
+        columns = [
+            made[field.name]
+            if field.name in made
+            else group[field.name]
+            if field.name in group.column_names
+            # A stage file that an older version wrote has no columns that came later.
+            else pa.nulls(len(rows), field.type)
+            for field in fields
+        ]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
     def _said(self, row: Row) -> str:
         """Return what a clip's part says today; spelt otherwise and spoken alike, it is not rendered again."""

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.adapters.files import sha256_file
 from pipeline.adapters.lock import CorpusLock
-from pipeline.adapters.store import DAMAGED, ShardFolder, write_table
+from pipeline.adapters.store import DAMAGED, ShardFolder
+from pipeline.adapters.table_file import write_table
 from pipeline.contracts.storage import Receipt
 from pipeline.values.errors import StaleWriter
 from tests.support.corpora import flip_byte

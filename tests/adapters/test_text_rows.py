@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -52,6 +53,28 @@ def test_wrong_rows_cost_themselves_alone(tmp_path: Path, monkeypatch: pytest.Mo
         Rule.BROKEN,
     ]
     assert [row.place for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.jsonl.gz", b'{"a": "'), ("b.jsonl.gz", b"["), ("a.json.gz", b'[{"a": "'), ("b.json.gz", b"")],
+)
+def test_a_file_that_unpacks_to_much_more_takes_little_memory(tmp_path: Path, name: str, start: bytes) -> None:
+    path = tmp_path / name
+    with gzip.open(path, "wb", compresslevel=1) as packed:
+        packed.write(start)
+        for _ in range(64):
+            packed.write(b" " * 2**20)
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        try:
+            assert [row.problem.rule for row in read(path) if row.problem] == [Rule.TOO_LARGE]
+        except ManifestError as exc:
+            assert str(exc).startswith(f"{path}: ")
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_lists_and_tables_are_read_record_by_record(tmp_path: Path) -> None:

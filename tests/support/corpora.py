@@ -17,7 +17,7 @@ from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.files import write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.prompt_files import PromptFolder
-from pipeline.adapters.store import write_table
+from pipeline.adapters.table_file import write_table
 from pipeline.adapters.takedown_book import read_takedowns
 from pipeline.adapters.yaml_file import load_yaml
 from pipeline.contracts.chat import ChatAnswer, ChatRequest, Usage
