@@ -24,6 +24,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.audit.corpora import render_stock, write_corpus
@@ -95,7 +96,7 @@ def measure(plugin: AuditPlugin, folder: Path, sizes: Sequence[int]) -> Line:
     """Audit corpora of one or two sizes, the smaller first, and read the larger raw."""
     runs = [_run(folder / str(size), plugin.name) for size in sizes]
     tables = tuple(TABLES.values()) if plugin.name == "structure" else (TABLES[plugin.about],)
-    raw = [_run(folder / str(size), RAW, *tables) for size in sizes]
+    raw = [_read_raw(folder / str(size), *tables) for size in sizes]
     num_bytes = [_size(folder / str(size), tables) for size in sizes]
     done, seconds, reading, read = sizes[-1], runs[-1].seconds, raw[-1].seconds, num_bytes[-1]
     growth = None
@@ -115,6 +116,12 @@ def _run(corpus: Path, what: str, *tables: str) -> Measured:
     command = [sys.executable, "-m", "bench.audit.worker", str(corpus), what, *tables]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+@cache
+def _read_raw(corpus: Path, *tables: str) -> Measured:
+    """Once for all audits that read the same."""
+    return _run(corpus, RAW, *tables)
 
 
 def _size(corpus: Path, tables: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ MAX_CALL = 2.0
 """Milliseconds of a composer's CPU a call: request, client, journal, stage file; checks of the words left out."""
 
 MAX_ASSET = 0.3
-"""Milliseconds of CPU an asset in render workers and pack tasks, media encoding left out."""
+"""Milliseconds of CPU to render and pack an asset, media encoding left out."""
 
 MAX_PLAN: Seconds = 3.0
 MAX_IDLE: Seconds = 15.0
@@ -56,23 +56,21 @@ def judge_growth(made: Sequence[Made]) -> list[Goal]:
     return [*goals, Goal("memory of the driver a dialogue", driver, MAX_DRIVER_GROWTH, "kB")]
 
 
-def judge_overhead(made: Sequence[Made], checks: Seconds, encoding: Seconds) -> list[Goal]:
-    """Say what a call and an asset cost beside their work, by what the largest size took more than the smallest.
+def judge_overhead(made: Sequence[Made], checks: Seconds) -> Goal:
+    """Say what a call costs beside its work, by what the largest size took more than the smallest.
 
     Args:
         checks: CPU seconds of checking the words of the largest size.
-        encoding: CPU seconds of making its media.
     """
     first, last = made[0], made[-1]
     calls = _cost(last, "Composer").cpu - _cost(first, "Composer").cpu
     own = calls / (last.num_calls - first.num_calls) - checks / last.num_calls
-    goals = [Goal("CPU a call in composers, less checks of words", 1e3 * own, MAX_CALL, "ms")]
-    more = last.num_media - first.num_media
-    if more:
-        media = sum(_cost(last, kind).cpu - _cost(first, kind).cpu for kind in MEDIA_KINDS)
-        own = media / more - encoding / last.num_media
-        goals.append(Goal("CPU an asset in renderers and pack, less encoding", 1e3 * own, MAX_ASSET, "ms"))
-    return goals
+    return Goal("CPU a call in composers, less checks of words", 1e3 * own, MAX_CALL, "ms")
+
+
+def judge_asset(seconds: Seconds) -> Goal:
+    """Say what an asset costs beside its encoding."""
+    return Goal("CPU to render and pack an asset, encoding left out", 1e3 * seconds, MAX_ASSET, "ms")
 
 
 def judge_use(made: Made, steps: Mapping[str, Watched]) -> list[Goal]:

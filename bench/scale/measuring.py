@@ -8,24 +8,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from bench.demo import stage_spans
 from bench.scale.manifests import Shape, grow, write_manifest
 from bench.scale.watching import Watched, watch
 from pipeline.adapters.corpus import CorpusFolder
-from pipeline.adapters.renderers import minimal
-from pipeline.contracts.render import Brief
 from pipeline.contracts.storage import Row
-from pipeline.values.records import Modality, Turn, TurnLayout
+from pipeline.values.records import Turn, TurnLayout
 from pipeline.values.units import Bytes, Seconds
 from pipeline.work import dialogues
 from pipeline.work.answers import field_names, parse_turn, texts_of
 from pipeline.work.editing import check_turn
+from pipeline.work.tables import PUBLISHED, TABLE_OF
 from pipeline.work.twins import sketch_texts
 
-RENDERERS = {"images": minimal.IMAGE, "music": minimal.MUSIC, "speech": minimal.SPEECH}
 WARM_UP = 20
-SAMPLE = 400
-"""Media that are made to learn what encoding one takes."""
+"""Dialogues that are checked before time is taken."""
 
 AUDITS = ("structure", "picture-basics", "music-basics", "speech-basics")
 """Audits of a step that measures the framework and not the models behind it."""
@@ -33,6 +32,8 @@ AUDITS = ("structure", "picture-basics", "music-basics", "speech-basics")
 MORE_TOPICS = 50
 ADDED = f"run, {MORE_TOPICS} topics more"
 IDLE = "run, nothing to do"
+READING = ("verify", "export")
+"""Steps that read all that is published, and are held against a raw read of it."""
 
 
 class CommandFailed(Exception):
@@ -84,7 +85,7 @@ def make(folder: Path, shape: Shape, url: str) -> Made:
     if ledger["counts"]["kept"] < shape.num_dialogues:
         raise CommandFailed(f"not all dialogues were kept: {ledger['counts']}, {ledger['reasons']}")
     calls = sum(spend["calls"] for models in ledger["spend"].values() for spend in models.values())
-    assets = {table: ledger["tables"].get(table, 0) for table in RENDERERS if table in ledger["tables"]}
+    assets = {table: ledger["tables"][table] for table in TABLE_OF.values() if table in ledger["tables"]}
     return Made(shape, run, round(calls), assets, stage_spans(folder / "corpus"), measure_size(folder / "corpus"))
 
 
@@ -126,20 +127,17 @@ def measure_size(corpus: Path) -> Size:
     return Size(len(sizes), total - in_work, total)
 
 
-def measure_encoding(num_assets: dict[str, int]) -> Seconds:
-    """Return the CPU that making and encoding so many media takes by itself, by a sample of each kind."""
-    total = 0.0
-    for table, count in num_assets.items():
-        plugin = RENDERERS[table]
-        briefs = [_brief(plugin.modality, number) for number in range(WARM_UP + SAMPLE)]
-        renderer = minimal.MinimalRenderer(
-            plugin.modality, minimal.make_picture if table == "images" else minimal.make_tone
-        )
-        renderer.render(briefs[:WARM_UP])
-        started = time.process_time()
-        renderer.render(briefs[WARM_UP:])
-        total += (time.process_time() - started) / SAMPLE * count
-    return total
+def read_raw(corpus: Path) -> tuple[Bytes, Seconds]:
+    """Read every published table, a row group after the other, and do nothing with it; return bytes and wall time."""
+    started = time.perf_counter()
+    num_bytes = 0
+    for folder in PUBLISHED:
+        for path in sorted((corpus / folder).glob("*.parquet")):
+            num_bytes += path.stat().st_size
+            with pq.ParquetFile(path) as file:
+                for index in range(file.num_row_groups):
+                    file.read_row_group(index)
+    return num_bytes, time.perf_counter() - started
 
 
 def measure_checks(corpus: Path, num_dialogues: int) -> Seconds:
@@ -164,7 +162,3 @@ def _check(rows: Sequence[Row]) -> None:
             check_turn(turn, turns)
             turns.append(turn)
         sketch_texts(texts_of(turns))
-
-
-def _brief(modality: Modality, number: int) -> Brief:
-    return Brief(id=f"{number}", modality=modality, text="a sample", seed=number)

@@ -87,8 +87,10 @@ def _places(modality: Modality, dialogues: Sequence[Row]) -> Iterator[tuple[Row,
 def _source(row: Row, turn: int, part: Row) -> str | None:
     """Return the id of the picture that a part changes; None where it names none that stands before it."""
     place = part.get("edits")
+    if place is None or part["kind"] != Modality.IMAGE:
+        return None
     kinds = [[other["kind"] for other in said["parts"]] for said in row["turns"]]
-    if place is None or part["kind"] != Modality.IMAGE or not is_earlier_picture(kinds, turn, place):
+    if not is_earlier_picture(kinds, turn, place):
         return None
     return part_id(row["record_id"], *read_place(place))
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.contracts.storage import Row
-from pipeline.values.ids import content_key
 from pipeline.values.repairs import Repair, Repairs
 from pipeline.work.briefs import PlacedBrief, key_brief, key_source
 from pipeline.work.orders import Order
@@ -26,16 +25,16 @@ def take_repairs(
     """
     taken: dict[str, Order[PlacedBrief]] = {}
     by_part: dict[str, Order[PlacedBrief]] = {}
-    for order in orders:
-        placed, inputs = order.payload, dict(order.inputs)
+    for given in orders:
+        order, placed = given, given.payload
         if placed.source is not None and edit_key is not None:
-            inputs["source"] = key_source(by_part[placed.source], edit_key)
-        first = content_key(inputs)
+            order = replace(order, inputs={**order.inputs, "source": key_source(by_part[placed.source], edit_key)})
+        first = order.input_key
         repair = repairs.get(first)
         if repair is not None and repair.wanted != placed.brief.attempt:
             placed = _at_wanted(placed, repair, corpus_seed)
-            inputs["brief"] = key_brief(placed.brief)
-        taken[first] = by_part[order.record_id] = Order(order.record_id, inputs, placed)
+            order = replace(order, inputs={**order.inputs, "brief": key_brief(placed.brief)}, payload=placed)
+        taken[first] = by_part[order.record_id] = order
     return taken
 
 

@@ -5,19 +5,24 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
 from bench.llm.driving import running_server
 from bench.scale import __main__ as bench
+from bench.scale.assets import measure_assets
 from bench.scale.goals import Goal, judge_growth, judge_overhead
 from bench.scale.keeping import make_or_recall
 from bench.scale.manifests import Shape, grow, write_manifest
-from bench.scale.measuring import CommandFailed, Made, Size, measure_encoding, measure_size
+from bench.scale.measuring import CommandFailed, Made, Size, measure_size, read_raw
 from bench.scale.plot import draw
 from bench.scale.watching import Cost, Watched, watch
 from pipeline.execution.project import load_project
 from pipeline.work.planning import count_wanted, extend_plan
+from pipeline.work.tables import TABLE_OF
+from tests.support.projects import make
 
 
 def answers(url: str, schema: dict[str, Any], seed: int) -> Any:
@@ -70,15 +75,23 @@ def test_a_line_is_straight_where_every_dialogue_costs_the_same() -> None:
     assert [goal.value for goal in judge_growth(bent)] == pytest.approx([2.0, 300.0, 0.0])
 
 
-def test_what_starting_checking_and_encoding_take_is_no_overhead() -> None:
-    def size(count: int) -> Made:
-        return made(
-            count, Composer=Cost(5 + 0.004 * count), RenderWorker=Cost(3 + 0.009 * count), _pack=Cost(0.001 * count)
-        )
+def test_what_starting_and_checking_take_is_no_overhead() -> None:
+    sizes = [made(count, Composer=Cost(5 + 0.004 * count)) for count in (100, 400)]
+    assert judge_overhead(sizes, checks=400 * 0.002).value == pytest.approx(1.0)  # 4 ms less 2, over two calls
 
-    call, asset = judge_overhead([size(100), size(400)], checks=400 * 0.002, encoding=400 * 0.005)
-    assert call.value == pytest.approx(1.0)  # 4 ms a dialogue, 2 of them checks, over two calls
-    assert asset.value == pytest.approx(1.0)  # 10 ms a dialogue, 5 of them encoding, over five assets
+
+def test_an_asset_is_rendered_and_packed_by_the_real_stages(tmp_path: Path) -> None:
+    with running_server(bench.ENDPOINT) as server:
+        manifest = write_manifest(tmp_path, Shape(24, per_shard=8), server.url)
+        ledger, _ = make(manifest, tmp_path / "corpus", has_ray=False)
+    assert ledger is not None
+    before = sorted((tmp_path / "corpus").rglob("*"))
+    assert 0.0 < measure_assets(tmp_path, tmp_path / "scratch") < 1.0
+    assert sorted((tmp_path / "corpus").rglob("*")) == before
+    for table, count in ledger.tables.items():
+        if table in TABLE_OF.values():
+            files = (tmp_path / "scratch" / "corpus" / table).glob("*.parquet")
+            assert sum(pq.read_metadata(path).num_rows for path in files) == count
 
 
 def test_missed_goals_are_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,9 +111,13 @@ def test_a_command_is_watched_to_its_end(tmp_path: Path) -> None:
     assert seen.peak == seen.costs["driver"].peak > 1.0
 
 
-def test_encoding_is_measured_by_count() -> None:
-    assert measure_encoding({}) == 0.0
-    assert measure_encoding({"images": 1000}) > 0
+def test_a_raw_read_reads_what_is_published(tmp_path: Path) -> None:
+    for name in ("speech", "work"):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / name / "a.parquet")
+    num_bytes, seconds = read_raw(tmp_path)
+    assert num_bytes == (tmp_path / "speech" / "a.parquet").stat().st_size
+    assert seconds > 0
 
 
 def test_sizes_tell_published_files_from_others(tmp_path: Path) -> None:
