@@ -114,7 +114,7 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
     assert row.pop("render_seconds") >= 0
     assert row == {
         "record_id": "d1-01-00",
-        "inputs": f'{{"brief": "{sha256_hex("a kite")[:16]}", "renderer": "v1"}}',
+        "inputs": f'{{"brief":"{sha256_hex("a kite")[:16]}","renderer":"v1"}}',
         "status": "ok",
         "code": None,
         "message": None,
