@@ -138,7 +138,7 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
         "data": paint(brief),
         "sha256": sha256_hex(paint(brief)),
         "extension": "png",
-        "notes": f'{{"seed": {brief.seed}}}',
+        "notes": f'{{"seed":{brief.seed}}}',
         "width": 64,
         "height": 32,
         "duration": None,
