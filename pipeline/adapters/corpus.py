@@ -16,7 +16,7 @@ from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.plan_table import make_plan_table, read_plan_rows
 from pipeline.adapters.store import ShardFolder
-from pipeline.adapters.table_file import write_table
+from pipeline.adapters.table_file import read_table, write_table
 from pipeline.contracts.ledger import FileEntry, Ledger, ShardEntry, ShardLedger
 from pipeline.contracts.storage import Row, Rows
 from pipeline.values.errors import CorpusError
@@ -91,7 +91,7 @@ class CorpusFolder:
         if not path.exists():
             return []
         try:
-            return read_plan_rows(pq.read_table(path, page_checksum_verification=True))
+            return read_plan_rows(read_table(path))
         # No checksum covers the names of columns: damage there shows as missing keys and wrong values.
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as exc:
             raise CorpusError(f"{path}: damaged ({type(exc).__name__}); {_say_how_to_restore(path)}") from exc

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class PublishedShard:
     def items(self, subject: Subject, wanted: set[str]) -> Iterator[AuditItem]:
         """Yield the wanted records with their media, a few rows at a time."""
         # One look-up a call, and not one a shard: the rows of assets are let go with the dialogues.
-        look_up = cache(self.read_assets)
+        look_up = cache(partial(self.read_assets, wanted if subject == "dialogue" else None))
         for row in self.rows(subject, wanted=wanted):
             row.pop(SCORES, None)  # what was read before must not bear on what is read now
             if subject == "dialogue":
@@ -77,9 +77,24 @@ class PublishedShard:
             data = (row.pop(MEDIUM_OF[subject]) or {}).get("bytes") or b""
             yield AuditItem(row["id"], row["dialogue_id"], row, data, DECODERS[subject])
 
-    def read_assets(self) -> ShardAssets:
-        """Return all assets. Each is decoded once, one after another; what stays in memory is their rows."""
-        return ShardAssets(read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
+    def read_assets(self, dialogues: set[str] | None = None) -> ShardAssets:
+        """Return the assets that belong to some dialogues or are named by them; by default all.
+
+        Each is decoded once, one after another; what stays in memory is their rows.
+        """
+        if dialogues is None:
+            return ShardAssets(read_facts(subject, row) for subject in MEDIUM_OF for row in self.rows(subject))
+        named = {name for row in self.rows("dialogue", ["id", "turns"], dialogues) for name in _assets_named(row)}
+        return ShardAssets(
+            read_facts(subject, row)
+            for subject in MEDIUM_OF
+            for row in self.rows(subject, wanted=self._assets_of(subject, dialogues, named))
+        )
+
+    def _assets_of(self, subject: Subject, dialogues: set[str], named: set[str]) -> set[str]:
+        table = self.table(subject, ["id", "dialogue_id"])
+        owned = () if table is None else zip(table["id"].to_pylist(), table["dialogue_id"].to_pylist(), strict=True)
+        return {name for name, dialogue in owned if name is not None and (dialogue in dialogues or name in named)}
 
     def rows(
         self, subject: Subject, columns: Sequence[str] | None = None, wanted: set[str] | None = None
@@ -195,6 +210,14 @@ def read_facts(subject: Subject, row: Row) -> AssetFacts:
     except ValueError as exc:
         return AssetFacts(subject, row, str(exc))
     return AssetFacts(subject, row)
+
+
+def _assets_named(dialogue: Row) -> Iterator[str]:
+    """Yield the ids of assets that a dialogue's parts name."""
+    for turn in dialogue["turns"] or ():
+        for part in turn.get("parts") or ():
+            if part.get("asset") is not None:
+                yield part["asset"]
 
 
 def _groups_with(file: pq.ParquetFile, values: pa.Array) -> list[int]:

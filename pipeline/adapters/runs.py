@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.adapters.table_file import read_table
 from pipeline.contracts.storage import Receipt
 from pipeline.values.units import USD, Seconds
 
@@ -152,7 +152,7 @@ def survey_stages(work: Path) -> Survey:
         found.num_ok += receipt.num_ok
         found.num_failed += receipt.num_failed
     try:
-        shards = pq.read_table(work / "plan.parquet", columns=["shard"])["shard"]
+        shards = read_table(work / "plan.parquet", ["shard"])["shard"]
     except (OSError, pa.ArrowException):
         return Survey(None, 0, stages)
     return Survey(len(shards), len(shards.unique()), stages)

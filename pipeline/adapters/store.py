@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pipeline.adapters.files import read_json, sha256_file, write_json
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
-from pipeline.adapters.table_file import write_table
+from pipeline.adapters.table_file import read_table, write_table
 from pipeline.contracts.storage import Receipt, Row, Rows
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
@@ -79,7 +79,7 @@ class ShardFolder:
             return None
         try:
             if receipt.footer_sha256 in (None, _hash_footer(self.folder / receipt.file)):
-                return pq.read_table(self.folder / receipt.file, columns=list(columns), page_checksum_verification=True)
+                return read_table(self.folder / receipt.file, columns)
             self._set_aside(receipt)
         except (OSError, pa.ArrowException):
             self._set_aside(receipt)

@@ -17,6 +17,7 @@ from pipeline.adapters.foreign.published_parts import PublishedReader
 from pipeline.adapters.foreign.webdataset import WebDatasetReader
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.measuring import measure_medium
+from pipeline.adapters.table_file import read_table
 from pipeline.contracts.foreign import ForeignUnit, RawDialogue, Shape, SourceReader, Unreadable
 from pipeline.contracts.ledger import Ledger, ShardLedger
 from pipeline.execution.gathered_ledger import Stated, publish_gathered
@@ -217,10 +218,8 @@ class ImportRun:
         self._on_shard(draft.tally.rows["dialogues"], draft.tally.rows["failed"])
 
     def _read_ids(self, ledger: ShardLedger) -> set[str]:
-        import pyarrow.parquet as pq
-
         files = [self._gathering.folder.inside(file.path) for file in ledger.files if file.table == "dialogues"]
-        return {name for path in files for name in pq.read_table(path, columns=["id"]).column(0).to_pylist()}
+        return {name for path in files for name in read_table(path, ["id"]).column(0).to_pylist()}
 
     def _describe_source(self) -> dict[str, Any]:
         """Return what tells this source from another, and from itself once it has changed."""

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.adapters.published import PublishedCorpus
+from pipeline.contracts.audit import Subject
 from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
 from tests.support.corpora import TinyCorpus
@@ -41,6 +43,32 @@ def test_only_what_is_wanted_is_read(tiny: TinyCorpus) -> None:
     (item,) = shard.items("speech", {wanted})
     samples, sample_rate = item.media
     assert (item.id, samples.ndim, sample_rate) == (wanted, 2, item.row["sample_rate"])
+
+
+def test_a_few_dialogues_look_up_their_assets_and_those_that_they_name(tiny: TinyCorpus, tmp_path: Path) -> None:
+    root = strip(tiny, tmp_path)
+    path = root / "dialogues" / "part-0.parquet"
+    rows = pq.read_table(path).to_pylist()
+    owners = {name: owner for name, owner, _ in PublishedCorpus(root).shards[0].index("speech")}
+    asker, other = (
+        next(row for row in rows if row["id"] in owners.values()),
+        next(row for row in reversed(rows) if row["id"] in owners.values()),
+    )
+    stolen = next(name for name, owner in owners.items() if owner == other["id"])
+    asker["turns"][0]["parts"][0]["asset"] = stolen
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+    shard = PublishedCorpus(root).shards[0]
+    (item,) = shard.items("dialogue", {asker["id"]})
+    assert item.look_up is not None
+    subjects: tuple[Subject, ...] = ("image", "music", "speech")
+    own = {name for subject in subjects for name, owner, _ in shard.index(subject) if owner == asker["id"]}
+    assert asker["id"] != other["id"]
+    assert item.look_up().by_id.keys() == own | {stolen}
+    everyone = {name for name, _, _ in shard.index("dialogue")}
+    assert all(
+        item.look_up is not None and item.look_up().by_id.keys() == shard.read_assets().by_id.keys()
+        for item in shard.items("dialogue", everyone)
+    )
 
 
 def test_a_dialogue_is_the_same_record_until_its_words_change(tiny: TinyCorpus) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.adapters.files import read_json
+from pipeline.adapters.table_file import read_table
 from pipeline.contracts.export import Medium, Piece, Sample
 from pipeline.contracts.tokenizer import TokenizerFacts
 from pipeline.values.errors import CorpusError
@@ -107,8 +108,8 @@ class KeptCodes:
         self._places: dict[str, tuple[int, int]] = {}
         for number, path in enumerate(sorted((folder / CODES).glob(f"*-{shard:05d}.parquet"))):
             try:
-                table = pq.read_table(path, columns=["asset", "sha256", "codes"], page_checksum_verification=True)
-            except (OSError, KeyError, pa.ArrowException) as exc:
+                table = read_table(path, ["asset", "sha256", "codes"])
+            except (OSError, pa.ArrowException) as exc:
                 raise CorpusError(f"{path}: is damaged; `anyinstruct verify --fix`, and `run` again") from exc
             self._tables.append(table)
             self._places.update({name: (number, row) for row, name in enumerate(table["asset"].to_pylist())})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
+from pipeline.adapters.table_file import read_table
 
 Choice = Callable[[str], bool]
 """Tells of a file's name in a corpus whether it is wanted."""
@@ -47,7 +48,7 @@ def of_dialogue(root: Path, prefix: str) -> Choice:
     """
     asked = prefix.strip().casefold().partition("-")[0]
     try:
-        plan = pq.read_table(root / PLAN, columns=["id", "shard"])
+        plan = read_table(root / PLAN, ["id", "shard"])
     except (OSError, pa.ArrowException):
         return everything  # a corpus without its work folder, or one that `verify` has something to say about
     shards = set(plan.filter(pc.starts_with(plan["id"], asked))["shard"].to_pylist())
