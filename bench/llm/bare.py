@@ -7,12 +7,12 @@ import json
 import time
 
 from bench.llm.composer import Outcome, Task, build_request, open_writer, start_with_the_others
+from pipeline.adapters.collecting import spare_collector
 from pipeline.adapters.llm.completion import build_body
 from pipeline.adapters.llm.endpoint import open_endpoint
 from pipeline.adapters.llm.openai_chat import PATH
 from pipeline.adapters.llm.posting import Posting
 from pipeline.adapters.llm.structured import fill_form
-from pipeline.execution.collecting import spare_collector
 
 
 async def work_bare(task: Task) -> Outcome:

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 
 from bench.llm.event_loop import run
+from pipeline.adapters.collecting import spare_collector
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.llm.openai_chat import OpenAIChat
 from pipeline.contracts.chat import ChatRequest, Message
-from pipeline.execution.collecting import spare_collector
 from pipeline.values.errors import ChatFailure
 from pipeline.values.ids import derive_seed
 from pipeline.values.writer import Price, Writer

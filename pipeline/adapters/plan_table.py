@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields
 from itertools import accumulate, repeat
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline.adapters.collecting import without_collector
 from pipeline.values.records import PlannedDialogue, Slot, Topic
 
 _PLAN = pa.schema(
@@ -71,20 +70,8 @@ def read_plan_rows(table: pa.Table) -> list[PlannedDialogue]:
     slots = _shared_column(table, "slot")
     laid_out = {text: Slot.model_validate_json(text) for text in set(slots)}
     columns["slot"] = [laid_out[text] for text in slots]
-    with _without_collector():
+    with without_collector():
         return list(map(PlannedDialogue, *(columns[name] for name in _FIELDS)))
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep the garbage collector from walking all rows again and again while more of them come: half of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _read_column(table: pa.Table, name: str) -> list[Any]:

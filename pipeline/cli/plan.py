@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.adapters.collecting import without_collector
 from pipeline.cli.plain import plain
 from pipeline.cli.text_tables import draw_rules, draw_sources
 from pipeline.execution.forecast import Forecast, StageForecast, forecast
@@ -20,7 +21,8 @@ from pipeline.values.words import say_count
 def print_plan(manifest: Path, corpus: Path | None, limit: int | None) -> None:
     """Print the forecast of a manifest."""
     project = load_project(manifest, corpus)
-    result = forecast(project, limit)
+    with without_collector():
+        result = forecast(project, limit)
     console = Console(highlight=False)
     console.print(_title(project, result), markup=False, soft_wrap=True)
     if result.texts:

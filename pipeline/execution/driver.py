@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.collecting import spare_collector
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.scores import CorpusScores
@@ -165,6 +166,7 @@ class Run:
         extra = 0
         while True:
             active = self._plan.bring(all_topics, extra)
+            spare_collector()  # what is planned stays to the end
             shards = _by_shard(active)
             if self.describes:
                 await self._describe(shards)

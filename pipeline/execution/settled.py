@@ -121,7 +121,8 @@ class Settled:
             return None
         before = _sha256(store, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
         if stage in (scenarios.STAGE, dialogues.STAGE):
-            texts = _sha256(self._look.folder.texts(), taking.STAGE)
+            takes = self._look.project.manifest.texts is not None
+            texts = _sha256(self._look.folder.texts(), taking.STAGE) if takes else ""
             again = dict(self._retries.read(shard).get(stage, {}))
             rows = self._keys.rows(shard, planned)
             return content_key(self._keys.writing, rows, [before, texts], _state(receipt), again)

@@ -9,6 +9,7 @@ from math import ceil
 
 from pydantic import ValidationError
 
+from pipeline.adapters.collecting import spare_collector
 from pipeline.adapters.corpus import CorpusFolder
 from pipeline.adapters.llm import ChatSetting, open_chat
 from pipeline.adapters.lock import CorpusLock
@@ -23,7 +24,6 @@ from pipeline.contracts.remote import CallSetting, RemotePlugin, RemoteRenderer
 from pipeline.contracts.render import Renderer
 from pipeline.contracts.storage import Receipt, Row
 from pipeline.contracts.watch import Watch
-from pipeline.execution.collecting import spare_collector
 from pipeline.execution.project import Project
 from pipeline.execution.remote_work import RemoteWork
 from pipeline.execution.text_sources import read_taken, read_turns
