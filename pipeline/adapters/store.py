@@ -12,12 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline.adapters.files import read_json, sha256_file, write_json
+from pipeline.adapters.files import sha256_file, write_json
 from pipeline.adapters.journal import FileJournal
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.table_file import read_table, write_table
 from pipeline.contracts.storage import Receipt, Row, Rows
-from pipeline.values.errors import CorpusError
 from pipeline.values.ids import sha256_hex
 
 DAMAGED = ".damaged"
@@ -34,13 +33,12 @@ class ShardFolder:
         """Return the stage's receipt, or None where it never committed or its file is gone or cut."""
         path = self.folder / f"{stage}.json"
         try:
-            data = read_json(path)
-            receipt = None if data is None else Receipt.model_validate(data)
-        except (CorpusError, ValidationError):
+            receipt = Receipt.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError):
             # A receipt is made again from its stage: the rows are in the journal.
             path.rename(path.with_name(path.name + DAMAGED))
-            return None
-        if receipt is None:
             return None
         try:
             is_there = (self.folder / receipt.file).stat().st_size == receipt.num_bytes

@@ -21,7 +21,6 @@ from pipeline.adapters.files import read_json, sha256_file, write_json
 from pipeline.adapters.lock import CorpusLock
 from pipeline.adapters.repair_book import RepairBook
 from pipeline.adapters.retry_book import RetryBook
-from pipeline.adapters.store import ShardFolder
 from pipeline.contracts.storage import Receipt
 from pipeline.execution.ledger import describe_prompts
 from pipeline.execution.project import Project
@@ -71,6 +70,7 @@ class Settled:
         self._retries = RetryBook(look.folder.work)
         self._found = self._kept = _read(self._path)
         self._stages = dict(self._found.stages)
+        self._receipts: dict[tuple[int, str], Receipt | None] = {}
 
     def is_plan_current(self) -> bool:
         """Whether the plan on disk was drawn, as it is, from today's mix and prompts."""
@@ -115,14 +115,14 @@ class Settled:
         return content_key(self._keys.drawing, sha256_file(plan)) if plan.is_file() else ""
 
     def _stage_key(self, shard: int, stage: str, planned: Sequence[PlannedDialogue]) -> str | None:
-        store = self._look.folder.shard(shard)
-        receipt = store.receipt(stage)
+        receipt = self._receipt(shard, stage)
         if receipt is None:
             return None
-        before = _sha256(store, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
+        before = self._sha256(shard, _UPSTREAM[stage]) if stage in _UPSTREAM else ""
         if stage in (scenarios.STAGE, dialogues.STAGE):
             takes = self._look.project.manifest.texts is not None
-            texts = _sha256(self._look.folder.texts(), taking.STAGE) if takes else ""
+            taken = self._look.folder.texts().receipt(taking.STAGE) if takes else None
+            texts = taken.sha256 if taken else ""
             again = dict(self._retries.read(shard).get(stage, {}))
             rows = self._keys.rows(shard, planned)
             return content_key(self._keys.writing, rows, [before, texts], _state(receipt), again)
@@ -133,12 +133,23 @@ class Settled:
 
     def _screen_key(self, shards: Shards) -> str:
         stages = (dialogues.STAGE, *self._look.project.manifest.media)
-        folder = self._look.folder
         return content_key(
             program_key(),
             self._look.project.manifest.screen.min_similarity,
-            [[n, _ids(rows), *(_sha256(folder.shard(n), stage) for stage in stages)] for n, rows in shards.items()],
+            [[n, _ids(rows), *(self._sha256(n, stage) for stage in stages)] for n, rows in shards.items()],
         )
+
+    def _sha256(self, shard: int, stage: str) -> str:
+        receipt = self._receipt(shard, stage)
+        return receipt.sha256 if receipt else ""
+
+    def _receipt(self, shard: int, stage: str) -> Receipt | None:
+        """Return a stage's receipt, for who only looks the one that was there at first; a run commits meanwhile."""
+        if self._lock is not None:
+            return self._look.folder.shard(shard).receipt(stage)
+        if (shard, stage) not in self._receipts:
+            self._receipts[shard, stage] = self._look.folder.shard(shard).receipt(stage)
+        return self._receipts[shard, stage]
 
 
 class _Keys:
@@ -225,11 +236,6 @@ def _place(shard: int, stage: str) -> str:
 
 def _ids(planned: Sequence[PlannedDialogue]) -> str:
     return sha256_hex(",".join([row.id for row in planned]))
-
-
-def _sha256(store: ShardFolder, stage: str) -> str:
-    receipt = store.receipt(stage)
-    return receipt.sha256 if receipt else ""
 
 
 def _state(receipt: Receipt) -> list[str]:

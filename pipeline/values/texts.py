@@ -48,7 +48,8 @@ class HubSet(Section):
         revision: Commit or tag; a branch such as ``main`` moves, and the corpus with it.
     """
 
-    id: str = Field(pattern=r"^[\w.-]{1,96}/[\w.-]{1,96}$")
+    # Letters by name: with \w, which means those of all scripts, the pattern takes a sixth of a second to be compiled.
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,96}/[A-Za-z0-9_.-]{1,96}$")
     revision: str = Field(min_length=1, max_length=200)
     split: str = Field("train", min_length=1, max_length=200)
     config: str | None = Field(None, min_length=1, max_length=200)
