@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.contracts.storage import Receipt, Row, ShardStore
 from pipeline.contracts.watch import Drained
-from pipeline.values.ids import canonical_json, content_key
+from pipeline.values.ids import content_key
 
 P = TypeVar("P")
 
@@ -161,7 +161,8 @@ def base_row(order: Order[Any]) -> Row:
     """The columns that every stage's row starts with."""
     return {
         "record_id": order.record_id,
-        "inputs": canonical_json(dict(order.inputs)),
+        # Readers look for inputs in this text, spaces and all.
+        "inputs": json.dumps(dict(order.inputs), sort_keys=True),
         "status": "ok",
         "code": None,
         "message": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from pipeline.contracts.render import Brief, Renderer, RenderFailure
 from pipeline.contracts.storage import Journal, Receipt, Row, ShardStore
 from pipeline.contracts.watch import Watch
 from pipeline.values.errors import CorpusError
-from pipeline.values.ids import asset_id, canonical_json
+from pipeline.values.ids import asset_id
 from pipeline.values.records import Modality
 from pipeline.values.render_sections import RendererChoice
 from pipeline.work import tables
@@ -251,7 +252,7 @@ def _row_of(order: Order[PlacedBrief], entry: Row, journal: Journal, job: Render
         "data": data,
         "sha256": entry["blob"]["sha256"],  # which the journal has just compared
         "extension": entry["extension"],
-        "notes": canonical_json(entry["notes"]),
+        "notes": json.dumps(entry["notes"], ensure_ascii=False, sort_keys=True),
         **entry["facts"],
     }
 

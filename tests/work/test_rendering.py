@@ -114,7 +114,7 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
     assert row.pop("render_seconds") >= 0
     assert row == {
         "record_id": "d1-01-00",
-        "inputs": f'{{"brief":"{sha256_hex("a kite")[:16]}","renderer":"v1"}}',
+        "inputs": f'{{"brief": "{sha256_hex("a kite")[:16]}", "renderer": "v1"}}',
         "status": "ok",
         "code": None,
         "message": None,
@@ -138,7 +138,7 @@ def test_a_row_carries_the_bytes_and_all_that_is_known_of_them(store: ShardFolde
         "data": paint(brief),
         "sha256": sha256_hex(paint(brief)),
         "extension": "png",
-        "notes": f'{{"seed":{brief.seed}}}',
+        "notes": f'{{"seed": {brief.seed}}}',
         "width": 64,
         "height": 32,
         "duration": None,
